@@ -1,0 +1,20 @@
+//! Turns probe results into health: thresholds, reasons, the forced overlay, and what a whole load balancer's health
+//! is to an accelerator or a DNS server.
+//!
+//! It decides *whether* something is healthy and *when* it wants to be asked next. It does not probe (the shells do)
+//! and does not choose who gets traffic (`steering` and `balance` do). Start with [`Check`], the machine for one
+//! target, and [`Monitor`], the machine with which the front tier watches the load balancers of all regions.
+
+mod check;
+mod load_balancer;
+mod monitor;
+mod node;
+mod probe;
+mod target;
+
+pub use check::{Check, HealthState, Thresholds, Transition};
+pub use load_balancer::{Forced, GroupReport, LoadBalancerHealth, NodeHealth, NodeReport, View};
+pub use monitor::{Monitor, NodeKey, Sample};
+pub use node::{Evidence, NodeMonitor, NodePolicy, Reach};
+pub use probe::ProbeFailure;
+pub use target::{TargetReason, TargetState};

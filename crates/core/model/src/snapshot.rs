@@ -1,0 +1,95 @@
+use serde::Serialize;
+
+use crate::{
+    Accelerator, DnsZone, LoadBalancer, LoadBalancerName, Region, RegionCode, Settings, TargetGroup, TargetGroupName,
+};
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(pub usize);
+    };
+}
+
+index!(
+    /// Position in [`Snapshot::regions`]; means nothing in another generation.
+    RegionIndex
+);
+index!(
+    /// Position in [`Snapshot::load_balancers`]; means nothing in another generation.
+    LoadBalancerIndex
+);
+index!(
+    /// Position in [`Snapshot::target_groups`]; means nothing in another generation.
+    TargetGroupIndex
+);
+index!(
+    /// Position in [`Snapshot::accelerators`]; means nothing in another generation.
+    AcceleratorIndex
+);
+
+/// The whole configuration as the data plane uses it: immutable, valid, replaced whole.
+///
+/// References between resources are indices that the maker has checked, so the accessors below panic only on an index
+/// of another generation, which is a bug of the caller.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Counts up from 1 with every accepted configuration.
+    pub generation: u64,
+    /// Settings that are not resources.
+    pub settings: Settings,
+    /// The zone of the DNS answers.
+    pub dns: DnsZone,
+    /// Regions in code order.
+    pub regions: Vec<Region>,
+    /// Load balancers in order of region, then name.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// Target groups in order of region, then name.
+    pub target_groups: Vec<TargetGroup>,
+    /// Accelerators in name order.
+    pub accelerators: Vec<Accelerator>,
+}
+
+impl Snapshot {
+    /// The region at `index`.
+    pub fn region(&self, index: RegionIndex) -> &Region {
+        &self.regions[index.0]
+    }
+
+    /// The load balancer at `index`.
+    pub fn load_balancer(&self, index: LoadBalancerIndex) -> &LoadBalancer {
+        &self.load_balancers[index.0]
+    }
+
+    /// The target group at `index`.
+    pub fn target_group(&self, index: TargetGroupIndex) -> &TargetGroup {
+        &self.target_groups[index.0]
+    }
+
+    /// The accelerator at `index`.
+    pub fn accelerator(&self, index: AcceleratorIndex) -> &Accelerator {
+        &self.accelerators[index.0]
+    }
+
+    /// The codes of all regions, in order: what geography orders by distance.
+    pub fn region_codes(&self) -> Vec<RegionCode> {
+        self.regions.iter().map(|r| r.code.clone()).collect()
+    }
+
+    /// The region with `code`.
+    pub fn find_region(&self, code: &str) -> Option<RegionIndex> {
+        self.regions.iter().position(|r| r.code.as_str() == code).map(RegionIndex)
+    }
+
+    /// The load balancer called `name` in `region`.
+    pub fn find_load_balancer(&self, region: RegionIndex, name: &LoadBalancerName) -> Option<LoadBalancerIndex> {
+        self.load_balancers.iter().position(|lb| lb.region == region && lb.name == *name).map(LoadBalancerIndex)
+    }
+
+    /// The target group called `name` in `region`.
+    pub fn find_target_group(&self, region: RegionIndex, name: &TargetGroupName) -> Option<TargetGroupIndex> {
+        self.target_groups.iter().position(|tg| tg.region == region && tg.name == *name).map(TargetGroupIndex)
+    }
+}

@@ -1,0 +1,121 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use perigee_model::PopCode;
+
+use crate::config::Origin;
+use crate::names::check_place;
+use crate::reader::{Context, Node, Table};
+
+const EDGE_LOCATIONS: &str = include_str!("../../../../geo/edge-locations.csv");
+
+/// What the process itself needs and the data plane does not: where to listen and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// DNS over UDP and TCP. Default 127.0.0.1:5300; port 0 takes any free one.
+    pub dns_listen: SocketAddr,
+    /// Console, admin API, metrics. Default 127.0.0.1:7070; port 0 takes any free one.
+    pub admin_listen: SocketAddr,
+    /// The operator's own place, by name. Default Seoul.
+    pub here: String,
+    /// Simulated places by prefix, in prefix order, each prefix once, no host bits set. Holds 127.0.0.0/16 at `here`
+    /// unless the configuration places that prefix itself. The names are not looked up here.
+    pub overlay: Vec<(IpNet, String)>,
+    /// The user's own geographic database; none means the one in the binary. A regular file when it was looked at.
+    pub geo_file: Option<PathBuf>,
+    /// The edge that `run edge` plays, one of the 106 shipped ones.
+    pub pop: Option<PopCode>,
+}
+
+/// The prefix of clients that are at the operator's own place (the table of simulated places).
+const HERE: &str = "127.0.0.0/16";
+
+pub(crate) fn read(root: &Table<'_>, dns: &Table<'_>, base: Option<&Path>) -> Runtime {
+    let dns_listen = listen(dns, SocketAddr::from(([127, 0, 0, 1], 5300)));
+    let admin_listen = match root.table("admin") {
+        Some(admin) => {
+            let address = listen(&admin, SocketAddr::from(([127, 0, 0, 1], 7070)));
+            admin.finish();
+            address
+        }
+        None => SocketAddr::from(([127, 0, 0, 1], 7070)),
+    };
+    let here = root.or("here", "Seoul".to_owned(), "Seoul", |n| n.parse(check_place));
+    let overlay = overlay(root, &here);
+    let geo_file = root.table("geo").and_then(|geo| {
+        let file = geo.get("file").and_then(|n| file(&n, base));
+        geo.finish();
+        file
+    });
+    let pop = root.get("pop").and_then(|n| n.parse(pop));
+    Runtime { dns_listen, admin_listen, here, overlay, geo_file, pop }
+}
+
+fn listen(table: &Table<'_>, default: SocketAddr) -> SocketAddr {
+    table.or("listen", default, default.to_string(), |n| {
+        n.parse(|text| text.parse().map_err(|_| "must be ADDRESS:PORT, such as \"127.0.0.1:5300\"".to_owned()))
+    })
+}
+
+fn overlay(root: &Table<'_>, here: &str) -> Vec<(IpNet, String)> {
+    let mut places: std::collections::BTreeMap<IpNet, String> = std::collections::BTreeMap::new();
+    for (key, node) in root.entries("overlay") {
+        let place = node.parse(check_place);
+        match parse_network(key) {
+            Ok(prefix) => {
+                if places.insert(prefix, place.unwrap_or_default()).is_some() {
+                    node.problem(format!("duplicate: {prefix} has a place already"));
+                }
+            }
+            Err(message) => node.problem(message),
+        }
+    }
+    if let Ok(prefix) = HERE.parse() {
+        places.entry(prefix).or_insert_with(|| {
+            root.cx.record_derived(&root.path.key("overlay").key(HERE), here);
+            here.to_owned()
+        });
+    }
+    places.into_iter().collect()
+}
+
+/// A network without host bits.
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network: IpNet = text.parse().map_err(|_| "must be a network, such as \"10.0.0.0/8\"".to_owned())?;
+    if network.trunc() == network {
+        Ok(network)
+    } else {
+        Err(format!("{network} has host bits set; the network is {}", network.trunc()))
+    }
+}
+
+/// A path in a file is relative to the configuration directory, one in a variable or flag to the working directory.
+fn file(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
+    let text = node.str()?;
+    let path = match (base, node.origin()) {
+        (Some(base), Origin::File { .. }) => base.join(text),
+        _ => PathBuf::from(text),
+    };
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_file() => return Some(path),
+        Ok(_) => node.problem("is not a regular file"),
+        Err(error) => node.problem(format!("cannot be read: {error}")),
+    }
+    None
+}
+
+fn pop(text: &str) -> Result<PopCode, String> {
+    let known = EDGE_LOCATIONS.lines().skip(1).filter_map(|line| line.split(',').next()).any(|code| code == text);
+    if known {
+        Ok(PopCode::new(text))
+    } else {
+        Err("is not the IATA code of one of the 106 edges, such as \"ICN\"".to_owned())
+    }
+}
+
+impl Context<'_> {
+    fn record_derived(&self, path: &crate::key_path::KeyPath, value: &str) {
+        self.record(path, value.into(), Origin::Default);
+    }
+}

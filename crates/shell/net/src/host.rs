@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::{fmt, io};
+
+use tokio::sync::watch;
+
+use crate::{Fault, HostListener};
+
+/// A simulated machine: a name and a fault that all its sockets and requests obey.
+///
+/// Hosts exist so that a region inside one process can die as a region of machines does. Clones are the same host.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    fault: watch::Sender<Fault>,
+    /// What each listener has come to obey.
+    obeyed: watch::Sender<BTreeMap<u64, Fault>>,
+    next_listener: AtomicU64,
+}
+
+/// A listener's word on which fault its socket obeys; withdrawn when dropped.
+#[derive(Debug)]
+pub(crate) struct Obedience {
+    host: Host,
+    listener: u64,
+}
+
+impl Obedience {
+    pub(crate) fn obeys(&self, fault: Fault) {
+        self.host.inner.obeyed.send_if_modified(|all| all.insert(self.listener, fault) != Some(fault));
+    }
+}
+
+impl Drop for Obedience {
+    fn drop(&mut self) {
+        self.host.inner.obeyed.send_if_modified(|all| all.remove(&self.listener).is_some());
+    }
+}
+
+impl Host {
+    /// A healthy host.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name: name.into(),
+                fault: watch::Sender::new(Fault::None),
+                obeyed: watch::Sender::new(BTreeMap::new()),
+                next_listener: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// What it is called in logs.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What is wrong with it now.
+    pub fn fault(&self) -> Fault {
+        *self.inner.fault.borrow()
+    }
+
+    /// Breaks or mends it. Established connections notice at their next step, listeners at once.
+    pub fn set_fault(&self, fault: Fault) {
+        self.inner.fault.send_if_modified(|f| std::mem::replace(f, fault) != fault);
+    }
+
+    /// Waits until every listener of the host obeys its present fault, so that a connect made from now on meets it.
+    pub async fn settled(&self) {
+        let mut obeyed = self.inner.obeyed.subscribe();
+        // The sender lives in the host itself, so the wait cannot fail.
+        let _ = obeyed.wait_for(|all| all.values().all(|fault| *fault == self.fault())).await;
+    }
+
+    pub(crate) fn obedience(&self) -> Obedience {
+        let listener = self.inner.next_listener.fetch_add(1, Ordering::Relaxed);
+        let obedience = Obedience { host: self.clone(), listener };
+        obedience.obeys(Fault::None);
+        obedience
+    }
+
+    /// Follows its faults.
+    pub fn watch(&self) -> watch::Receiver<Fault> {
+        self.inner.fault.subscribe()
+    }
+
+    /// Runs `work` as this host would: a crash drops it (and gives none), a blackhole stops it until the host is
+    /// mended.
+    ///
+    /// Everything a host does with sockets belongs in here: connections, probes, requests of its own.
+    pub async fn run<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        let mut faults = self.watch();
+        loop {
+            let fault = *faults.borrow_and_update();
+            if fault == Fault::Crash {
+                return None;
+            }
+            let mut changed = pin!(faults.changed());
+            let done = poll_fn(|cx| {
+                if fault.has_network()
+                    && let Poll::Ready(output) = work.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Some(output));
+                }
+                changed.as_mut().poll(cx).map(|_| None)
+            })
+            .await;
+            if done.is_some() {
+                return done;
+            }
+        }
+    }
+
+    /// Listens on `address` as this host: refusing, hanging and answering as its fault says.
+    ///
+    /// Errors: the address cannot be bound.
+    pub async fn listen(&self, address: SocketAddr) -> io::Result<HostListener> {
+        HostListener::bind(self.clone(), address).await
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("name", &self.inner.name).field("fault", &self.fault()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crash_ends_the_work_and_a_blackhole_only_stops_it() {
+        let host = Host::new("h");
+        let (send, receive) = tokio::sync::oneshot::channel::<u8>();
+        let work = tokio::spawn({
+            let host = host.clone();
+            async move { host.run(receive).await }
+        });
+        host.set_fault(Fault::Blackhole);
+        send.send(7).expect("the work still waits");
+        tokio::task::yield_now().await;
+        assert!(!work.is_finished(), "a blackholed host must not see the message");
+        host.set_fault(Fault::None);
+        assert_eq!(work.await.expect("the work ends"), Some(Ok(7)));
+
+        host.set_fault(Fault::Crash);
+        assert_eq!(host.run(std::future::ready(1)).await, None);
+    }
+}

@@ -1,0 +1,24 @@
+//! The shells' kit: the real clock, simulated hosts that can be made to fail, listeners, limits, drain, probers and
+//! the PROXY protocol.
+//!
+//! It moves bytes and time and decides nothing about traffic. Start with [`Host`], a simulated machine whose sockets
+//! obey a [`Fault`], and [`Shutdown`], the way everything ends.
+
+mod clock;
+mod fault;
+mod gate;
+mod host;
+mod listener;
+mod probe;
+pub mod proxy_protocol;
+mod shutdown;
+mod stream;
+
+pub use clock::Clock;
+pub use fault::Fault;
+pub use gate::{Gate, Pass};
+pub use host::Host;
+pub use listener::{HostListener, bind_tcp};
+pub use probe::{ProbeTarget, fetch, probe};
+pub use shutdown::{Shutdown, Task};
+pub use stream::{HostStream, connect, reset_on_drop};

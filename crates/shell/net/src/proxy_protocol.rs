@@ -1,0 +1,168 @@
+//! PROXY protocol version 2: how an edge tells a load balancer node who the client is.
+//!
+//! Source: the HAProxy project's PROXY protocol specification, section 2.2.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The twelve bytes every version 2 header begins with.
+pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// Greatest length of what follows the first 16 bytes (Perigee's choice: addresses and a few TLVs).
+pub const LENGTH_MAX: u16 = 512;
+/// A peer that must send a header sends it within this time (Perigee's choice).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// The connection is the proxy's own, a health check for example.
+    Local,
+    /// The connection is made for a client.
+    Proxied {
+        /// The client.
+        source: SocketAddr,
+        /// The address the client connected to.
+        destination: SocketAddr,
+    },
+}
+
+/// What is wrong with a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// The first twelve bytes are not the signature.
+    #[error("no PROXY protocol v2 signature")]
+    Signature,
+    /// A version other than 2 or a command other than LOCAL and PROXY.
+    #[error("unknown PROXY protocol version or command")]
+    Command,
+    /// Neither TCP over IPv4 nor TCP over IPv6.
+    #[error("PROXY protocol address family is not TCP over IPv4 or IPv6")]
+    Family,
+    /// Shorter than its addresses or longer than [`LENGTH_MAX`].
+    #[error("PROXY protocol header has an impossible length")]
+    Length,
+}
+
+/// The header for a client that connected from `source` to `destination`; both of one family, or the IPv4 one is
+/// written in its IPv6 form.
+pub fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let mut out = SIGNATURE.to_vec();
+    out.push(0x21);
+    if let (IpAddr::V4(from), IpAddr::V4(to)) = (source.ip(), destination.ip()) {
+        out.push(0x11);
+        out.extend(12_u16.to_be_bytes());
+        out.extend(from.octets());
+        out.extend(to.octets());
+    } else {
+        let v6 = |ip| match ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        out.push(0x21);
+        out.extend(36_u16.to_be_bytes());
+        out.extend(v6(source.ip()).octets());
+        out.extend(v6(destination.ip()).octets());
+    }
+    out.extend(source.port().to_be_bytes());
+    out.extend(destination.port().to_be_bytes());
+    out
+}
+
+/// Reads the fixed part: how many bytes follow. Errors: as named.
+pub fn following(fixed: &[u8; 16]) -> Result<u16, HeaderError> {
+    if fixed[..12] != SIGNATURE {
+        return Err(HeaderError::Signature);
+    }
+    let length = u16::from_be_bytes([fixed[14], fixed[15]]);
+    if length > LENGTH_MAX { Err(HeaderError::Length) } else { Ok(length) }
+}
+
+/// Reads a whole header from its fixed part and the bytes that follow. TLVs are skipped. Errors: as named.
+pub fn decode(fixed: &[u8; 16], rest: &[u8]) -> Result<Header, HeaderError> {
+    following(fixed)?;
+    match fixed[12] {
+        0x20 => return Ok(Header::Local),
+        0x21 => {}
+        _ => return Err(HeaderError::Command),
+    }
+    fn cut<const N: usize>(rest: &[u8], at: usize) -> Result<[u8; N], HeaderError> {
+        rest.get(at..at + N).and_then(|b| b.try_into().ok()).ok_or(HeaderError::Length)
+    }
+    let (from, to, ports): (IpAddr, IpAddr, usize) = match fixed[13] {
+        0x11 => (Ipv4Addr::from(cut::<4>(rest, 0)?).into(), Ipv4Addr::from(cut::<4>(rest, 4)?).into(), 8),
+        0x21 => (Ipv6Addr::from(cut::<16>(rest, 0)?).into(), Ipv6Addr::from(cut::<16>(rest, 16)?).into(), 32),
+        _ => return Err(HeaderError::Family),
+    };
+    Ok(Header::Proxied {
+        source: SocketAddr::new(from, u16::from_be_bytes(cut(rest, ports)?)),
+        destination: SocketAddr::new(to, u16::from_be_bytes(cut(rest, ports + 2)?)),
+    })
+}
+
+/// Reads a header off a connection, byte for byte no more than the header.
+///
+/// Errors: `InvalidData` with a [`HeaderError`], `TimedOut` after [`READ_TIMEOUT`], or the connection's own.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Header> {
+    let invalid = |error: HeaderError| io::Error::new(io::ErrorKind::InvalidData, error);
+    let work = async {
+        let mut fixed = [0; 16];
+        stream.read_exact(&mut fixed).await?;
+        let mut rest = vec![0; following(&fixed).map_err(invalid)?.into()];
+        stream.read_exact(&mut rest).await?;
+        decode(&fixed, &rest).map_err(invalid)
+    };
+    tokio::time::timeout(READ_TIMEOUT, work).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(bytes: &[u8]) -> ([u8; 16], &[u8]) {
+        (bytes[..16].try_into().expect("a header has 16 bytes"), &bytes[16..])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(from: [u8; 4], to: [u8; 4], p: u16, q: u16) {
+            let (from, to) = (SocketAddr::new(from.into(), p), SocketAddr::new(to.into(), q));
+            let bytes = encode(from, to);
+            let (fixed, rest) = split(&bytes);
+            prop_assert_eq!(decode(&fixed, rest), Ok(Header::Proxied { source: from, destination: to }));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(fixed: [u8; 16], rest: Vec<u8>) {
+            let mut signed = fixed;
+            signed[..12].copy_from_slice(&SIGNATURE);
+            let _ = decode(&fixed, &rest);
+            let _ = decode(&signed, &rest);
+        }
+    }
+
+    #[test]
+    fn a_header_shorter_than_its_addresses_is_refused() {
+        let bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into());
+        let (fixed, rest) = split(&bytes);
+        assert_eq!(decode(&fixed, &rest[..11]), Err(HeaderError::Length));
+        let mut long = fixed;
+        long[14..].copy_from_slice(&(LENGTH_MAX + 1).to_be_bytes());
+        assert_eq!(decode(&long, rest), Err(HeaderError::Length));
+    }
+
+    #[tokio::test]
+    async fn exactly_the_header_is_taken_off_the_connection() {
+        let mut bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into());
+        bytes.extend(b"GET /");
+        let mut stream = bytes.as_slice();
+        assert!(matches!(read(&mut stream).await, Ok(Header::Proxied { .. })));
+        assert_eq!(stream, b"GET /");
+        let mut garbage = &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..];
+        assert_eq!(read(&mut garbage).await.map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+    }
+}
