@@ -1,1 +1,56 @@
-fn main() {}
+//! `cargo xtask`: the commands that CI runs, in Rust, so that a person runs exactly the same ones.
+//!
+//! Start with [`test`] for what a test run does and in which order, and with [`compose`] for the stack of containers.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people; its output is its interface")]
+
+mod check;
+mod compose;
+mod exec;
+mod licences;
+mod purity;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Perigee
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run everything CI runs, in CI's order, or a part of it; installs what is missing
+    Test {
+        /// The part; everything without it
+        part: Option<test::Part>,
+    },
+    /// The same as `test` without a part
+    Ci,
+    /// Start, stop or test the stack of containers
+    Compose {
+        /// What to do with the stack
+        action: compose::Action,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Test { part } => test::run(part),
+        Task::Ci => test::run(None),
+        Task::Compose { action } => compose::run(action),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,10 @@
-//! balance
+//! Who of several gets the next one: the algorithms, each in a file of its own.
+//!
+//! They know numbers and keys, not targets, regions or health: the caller hands over who is eligible. Start with
+//! [`RoundRobin`] for requests, and [`Seed`] with [`ranked`] for flows.
+
+mod rendezvous;
+mod round_robin;
+
+pub use rendezvous::{FlowKey, Seed, ranked, score};
+pub use round_robin::RoundRobin;

@@ -1,14 +1,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use maxminddb::{LookupResult, Reader};
+use ipnet::{IpNet, Ipv4Net, Ipv6Subnets};
+use maxminddb::{LookupResult, Reader, WithinOptions};
 
 use crate::fold::Folder;
+use crate::overlay::bits;
 use crate::range_map::RangeMap;
 use crate::record::Record;
-use crate::{GeoError, Place, embedded_ipv4, transition};
+use crate::{GeoError, Place, transition};
 
 /// The value of addresses that the database has no record for.
 pub(crate) const NO_PLACE: u32 = u32::MAX;
@@ -45,7 +47,7 @@ impl Database {
         let mut walk = Walk {
             places: Places::default(),
             networks: 0,
-            // A tree has one leaf more than nodes; the blocks that are jumped over may cut a few in two.
+            // A tree has one leaf more than nodes; the parts that are walked one by one may see a few twice.
             limit: u64::from(metadata.node_count) * 2 + 1_024,
         };
         let ipv4 = walk.ipv4(&reader)?;
@@ -98,10 +100,10 @@ impl Database {
     }
 }
 
-/// Steps from network to network by looking up the address behind the last one.
+/// Walks the search tree in address order, at most `limit` leaves of it.
 ///
-/// The reader's own iteration would visit the aliases of the IPv4 tree, and on a crafted file whose nodes are shared
-/// it would not end; this one takes at most `limit` steps.
+/// The IPv4 tree is walked once, not through its aliases in IPv6; a crafted file whose nodes are shared, and whose
+/// leaves would not end, is refused at the bound.
 struct Walk {
     places: Places,
     networks: u64,
@@ -111,15 +113,7 @@ struct Walk {
 impl Walk {
     fn ipv4(&mut self, reader: &Reader<&[u8]>) -> Result<RangeMap<u32>, GeoError> {
         let mut map = RangeMap::new();
-        let mut next = Some(0_u32);
-        while let Some(start) = next {
-            let found = reader.lookup(IpAddr::V4(Ipv4Addr::from_bits(start)))?;
-            // A database without an IPv4 tree answers with an IPv6 network that covers all of IPv4.
-            let network = found.network()?;
-            let prefix_len = if network.is_ipv4() { network.prefix() } else { 0 };
-            map.push(start, self.step(&found)?);
-            next = (start | u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0)).checked_add(1);
-        }
+        self.leaves(reader, IpNet::V4(Ipv4Net::default()), |first, _, place| map.push(first as u32, place))?;
         Ok(map.finish())
     }
 
@@ -131,29 +125,49 @@ impl Walk {
         }
         let mut folder = Folder::new(IPV6_BLOCK_BITS);
         let mut emit = |start: u128, value| map.push((start >> 64) as u64, value);
-        // The IPv4 tree sits in ::/96, which is no place of IPv6.
-        let mut next = Some(1_u128 << 32);
-        folder.push(0, u32::MAX.into(), NO_PLACE, &mut emit);
-        while let Some(start) = next {
-            let address = Ipv6Addr::from_bits(start);
-            let (last, place) = match transition::blocks().find(|_| embedded_ipv4(address).is_some()) {
-                Some(_) => {
-                    // Transition addresses are looked up as the IPv4 addresses that they carry.
-                    let last = transition::blocks().find(|(first, last)| (*first..=*last).contains(&start));
-                    (last.map_or(start, |(_, last)| last), NO_PLACE)
+        // The IPv4 tree sits in ::/96, which is no place of IPv6, and transition addresses are looked up as the IPv4
+        // addresses that they carry. Only what lies between is walked.
+        let skipped = [(0, u32::MAX.into())].into_iter().chain(transition::blocks()).chain([(u128::MAX, u128::MAX)]);
+        let mut next = 0;
+        for (first, last) in skipped {
+            if next < first {
+                let [from, to] = [next, first - 1].map(Ipv6Addr::from_bits);
+                for part in Ipv6Subnets::new(from, to, 0) {
+                    self.leaves(reader, IpNet::V6(part), |first, last, place| {
+                        folder.push(first, last, place, &mut emit);
+                    })?;
                 }
-                None => {
-                    let found = reader.lookup(IpAddr::V6(address))?;
-                    let last = start | u128::MAX.checked_shr(found.network()?.prefix().into()).unwrap_or(0);
-                    // A wide network must not run over a transition block behind its start.
-                    let block = transition::blocks().map(|(first, _)| first).find(|first| *first > start);
-                    (block.map_or(last, |first| last.min(first - 1)), self.step(&found)?)
-                }
-            };
-            folder.push(start, last, place, &mut emit);
-            next = last.checked_add(1);
+            }
+            folder.push(first, last, NO_PLACE, &mut emit);
+            next = last.wrapping_add(1);
         }
         Ok(map.finish())
+    }
+
+    /// Hands out first and last address and place of every leaf within `net`, without gaps, cut to `net`.
+    fn leaves(
+        &mut self,
+        reader: &Reader<&[u8]>,
+        net: IpNet,
+        mut take: impl FnMut(u128, u128, u32),
+    ) -> Result<(), GeoError> {
+        let (net_first, net_last) = (bits(net.network()), bits(net.broadcast()));
+        let width: u32 = if net.network().is_ipv4() { 32 } else { 128 };
+        // With both options no leaf is passed over in silence, so every step counts against the limit.
+        let options = WithinOptions::default().include_networks_without_data().include_aliased_networks();
+        let cidr = net.to_string().parse().map_err(maxminddb::MaxMindDbError::InvalidNetwork)?;
+        for found in reader.within(cidr, options)? {
+            let found = found?;
+            let place = self.step(&found)?;
+            let network = found.network()?;
+            // A leaf may be wider than what was asked for, and of IPv6 when a database has no IPv4 tree.
+            let same_family = network.is_ipv4() == net.network().is_ipv4();
+            let first = if same_family { bits(network.ip()) } else { 0 };
+            let host_bits = if same_family { width - u32::from(network.prefix()) } else { width };
+            let last = first | 1_u128.checked_shl(host_bits).map_or(u128::MAX, |size| size - 1);
+            take(first.max(net_first), last.min(net_last), place);
+        }
+        Ok(())
     }
 
     fn step(&mut self, found: &LookupResult<'_, &[u8]>) -> Result<u32, GeoError> {
@@ -165,13 +179,16 @@ impl Walk {
     }
 }
 
+/// City, country and the bits of the coordinates: a place as something to order by.
+type Content = (Arc<str>, Arc<str>, Option<[u64; 2]>);
+
 /// The places seen so far; each record is decoded once and equal ones share a place.
 #[derive(Default)]
 struct Places {
     list: Vec<Place>,
     /// By the record's offset. Never iterated, and the hasher has no seed: the result depends on the bytes alone.
     by_offset: HashMap<usize, u32, BuildHasherDefault<DefaultHasher>>,
-    by_content: BTreeMap<(Arc<str>, Arc<str>, Option<[u64; 2]>), u32>,
+    by_content: BTreeMap<Content, u32>,
     countries: BTreeMap<String, Arc<str>>,
 }
 

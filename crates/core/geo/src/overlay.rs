@@ -41,11 +41,7 @@ impl Overlay {
             let place = if city == "here" && rest_is_empty {
                 None
             } else {
-                Some(Place {
-                    city: city.into(),
-                    country: row.country(2)?.into(),
-                    location: Some(row.location(3)?),
-                })
+                Some(Place { city: city.into(), country: row.country(2)?.into(), location: Some(row.location(3)?) })
             };
             entries.push(OverlayEntry { prefix, place });
         }
@@ -113,7 +109,8 @@ impl OverlayMaps {
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+/// The address as a number, IPv4 in the lower 32 bits.
+pub(crate) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_bits().into(),
         IpAddr::V6(v6) => v6.to_bits(),

@@ -6,6 +6,8 @@
 
 mod accelerator;
 mod dns_zone;
+#[cfg(feature = "fixtures")]
+pub mod fixtures;
 mod load_balancer;
 mod names;
 mod ranges;

@@ -24,7 +24,8 @@ pub(crate) fn layers(main: Option<&Dict>, regions: Option<&Dict>, problems: &mut
         if main.is_some_and(|m| m.contains_key("accelerators")) {
             layer.dict.remove("accelerators");
         }
-        let users_names = main.and_then(|m| m.get("dns")).and_then(Value::as_dict).is_some_and(|d| d.contains_key("names"));
+        let users_names =
+            main.and_then(|m| m.get("dns")).and_then(Value::as_dict).is_some_and(|d| d.contains_key("names"));
         let names = match layer.dict.get_mut("dns") {
             Some(Value::Dict(_, dns)) => {
                 if users_names {

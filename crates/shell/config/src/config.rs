@@ -90,7 +90,8 @@ pub struct Config {
 impl Config {
     /// Every value with its origin, one a line: `key = value  # origin`, the values as in TOML.
     pub fn print(&self) -> String {
-        let width = self.settings.iter().map(|s| s.key.len() + s.value.to_string().len() + 3).max().unwrap_or(0).min(72);
+        let width =
+            self.settings.iter().map(|s| s.key.len() + s.value.to_string().len() + 3).max().unwrap_or(0).min(72);
         self.settings.iter().fold(String::new(), |mut text, s| {
             let assignment = format!("{} = {}", s.key, s.value);
             text.push_str(&format!("{assignment:width$}  # {}\n", s.origin));

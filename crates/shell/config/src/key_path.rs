@@ -38,6 +38,10 @@ impl KeyPath {
         Some(Self(init.to_vec()))
     }
 
+    pub(crate) fn starts_with(&self, prefix: &Self) -> bool {
+        self.0.starts_with(&prefix.0)
+    }
+
     /// The path without `prefix`, or the whole path when it does not start so.
     pub(crate) fn below(&self, prefix: &Self) -> Self {
         Self(self.0.strip_prefix(prefix.0.as_slice()).unwrap_or(&self.0).to_vec())

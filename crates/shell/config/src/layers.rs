@@ -132,8 +132,7 @@ impl Layers {
     /// With flags, as [`Sources::flags`].
     #[must_use]
     pub fn flags(mut self, flags: &[(&str, &str, &str)]) -> Self {
-        self.flags =
-            flags.iter().map(|(k, v, f)| ((*k).to_owned(), (*v).to_owned(), (*f).to_owned())).collect();
+        self.flags = flags.iter().map(|(k, v, f)| ((*k).to_owned(), (*v).to_owned(), (*f).to_owned())).collect();
         self
     }
 
@@ -211,7 +210,11 @@ fn read(path: &Path, budget: &mut usize) -> Result<String, String> {
         return Err("is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    File::open(path)
+        .map_err(unreadable)?
+        .take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() > MAX_FILE_BYTES {
         return Err(format!("is larger than {MAX_FILE_BYTES} bytes"));
     }

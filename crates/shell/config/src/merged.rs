@@ -57,6 +57,13 @@ impl Merged {
         Self { layers, figment, tree: Value::Dict(Tag::Default, tree) }
     }
 
+    /// The same with more layers on top.
+    pub(crate) fn with(self, layers: impl IntoIterator<Item = Layer>) -> Self {
+        let mut all = self.layers;
+        all.extend(layers);
+        Self::new(all)
+    }
+
     pub(crate) fn tree(&self) -> &Value {
         &self.tree
     }
@@ -69,9 +76,11 @@ impl Merged {
     /// The layer to name for `path`: the one the value came from, or, for what is missing in a table, the last one
     /// that writes the table.
     fn layer(&self, path: &KeyPath, tag: Option<Tag>) -> Option<&Layer> {
+        let last = |wanted: &dyn Fn(&Layer) -> bool| self.layers.iter().rev().find(|l| wanted(l));
         tag.and_then(|t| self.layer_of(t))
-            .or_else(|| self.layers.iter().rev().find(|l| l.root == *path || l.writes(path)))
-            .or_else(|| self.layers.iter().rev().find(|l| l.root == KeyPath::default() && l.is_file()))
+            .or_else(|| last(&|l| l.is_file() && (l.root == *path || l.writes(path))))
+            .or_else(|| last(&|l| l.writes(path)))
+            .or_else(|| last(&|l| l.is_file() && l.root == KeyPath::default()))
     }
 
     /// Where the value at `path` came from.
@@ -112,7 +121,9 @@ impl Layer {
     fn writes(&self, path: &KeyPath) -> bool {
         match &self.spots {
             Spots::BuiltIn(_, lines) | Spots::File(_, lines) => lines.contains_key(path),
-            Spots::Environment(names) | Spots::Flags(names) => names.contains_key(path),
+            Spots::Environment(names) | Spots::Flags(names) => {
+                names.range(path.clone()..).next().is_some_and(|(key, _)| key.starts_with(path))
+            }
         }
     }
 }

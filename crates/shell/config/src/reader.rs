@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use figment::value::{Dict, Tag, Value};
+use figment::value::{Dict, Value};
 
 use crate::config::{Origin, Setting};
 use crate::key_path::{KeyPath, quoted};
@@ -28,6 +28,11 @@ impl<'a> Context<'a> {
 
     pub(crate) fn push(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes a value and where it came from.
+    pub(crate) fn record(&self, path: &KeyPath, value: serde_json::Value, origin: Origin) {
+        self.settings.borrow_mut().push(Setting { key: path.to_string(), value, origin });
     }
 
     /// How many problems there are so far: whoever checks one value against another first asks whether both are good.
@@ -59,8 +64,7 @@ impl<'a> Node<'a> {
     }
 
     fn record(&self, value: serde_json::Value) {
-        let origin = self.origin();
-        self.cx.settings.borrow_mut().push(Setting { key: self.path.to_string(), value, origin });
+        self.cx.record(&self.path, value, self.origin());
     }
 
     fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
@@ -170,12 +174,7 @@ impl<'a> Node<'a> {
         if list.is_empty() {
             self.record(serde_json::json!([]));
         }
-        Some(
-            list.iter()
-                .enumerate()
-                .map(|(i, value)| Node { cx: self.cx, path: self.path.index(i), value })
-                .collect(),
-        )
+        Some(list.iter().enumerate().map(|(i, value)| Node { cx: self.cx, path: self.path.index(i), value }).collect())
     }
 
     /// A list of `count` entries, or none with a problem that says what they are.
@@ -202,11 +201,7 @@ impl<'a> Node<'a> {
     /// The entries of a table whose keys are names the user chose, in name order.
     pub(crate) fn entries(&self) -> Option<Vec<(&'a str, Self)>> {
         let Value::Dict(_, dict) = self.value else { return self.wrong_type("a table") };
-        Some(
-            dict.iter()
-                .map(|(k, value)| (k.as_str(), Node { cx: self.cx, path: self.path.key(k), value }))
-                .collect(),
-        )
+        Some(dict.iter().map(|(k, value)| (k.as_str(), Node { cx: self.cx, path: self.path.key(k), value })).collect())
     }
 }
 
@@ -259,17 +254,10 @@ impl<'a> Table<'a> {
         self.cx.push(problem);
     }
 
-    /// A table inside, empty when it is not there, none when it is something else.
-    pub(crate) fn table(&self, key: &'static str) -> Option<Self> {
-        match self.get(key) {
-            Some(node) => node.table(),
-            None => Some(Self {
-                cx: self.cx,
-                path: self.path.key(key),
-                dict: &NOTHING,
-                asked: RefCell::default(),
-            }),
-        }
+    /// A table inside; empty when it is not there, or is something else, which is a problem.
+    pub(crate) fn table(&self, key: &'static str) -> Self {
+        let empty = || Self { cx: self.cx, path: self.path.key(key), dict: &NOTHING, asked: RefCell::default() };
+        self.get(key).and_then(|n| n.table()).unwrap_or_else(empty)
     }
 
     /// The entries of the table at `key`; none when it is not there.
@@ -284,8 +272,7 @@ impl<'a> Table<'a> {
 
     /// Notes a value that no layer sets.
     pub(crate) fn record_default(&self, key: &str, value: serde_json::Value) {
-        let key = self.path.key(key).to_string();
-        self.cx.settings.borrow_mut().push(Setting { key, value, origin: Origin::Default });
+        self.cx.record(&self.path.key(key), value, Origin::Default);
     }
 
     /// The value at `key`, or `default`, which also stands in for a refused value: the result is then thrown away.
@@ -364,9 +351,4 @@ pub(crate) fn unknown(key: &str, known: impl Iterator<Item = &'static str>) -> S
         Some((_, name)) => format!("unknown key, did you mean `{name}`?"),
         None => "unknown key".to_owned(),
     }
-}
-
-/// The tag of a value's origin decides which of two clashing values is reported: the user's.
-pub(crate) fn is_users(cx: &Context<'_>, tag: Tag) -> bool {
-    cx.merged.is_users(tag)
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use perigee_model::PopCode;
 
 use crate::config::Origin;
 use crate::names::check_place;
-use crate::reader::{Context, Node, Table};
+use crate::reader::{Node, Table};
 
 const EDGE_LOCATIONS: &str = include_str!("../../../../geo/edge-locations.csv");
 
@@ -33,21 +34,14 @@ const HERE: &str = "127.0.0.0/16";
 
 pub(crate) fn read(root: &Table<'_>, dns: &Table<'_>, base: Option<&Path>) -> Runtime {
     let dns_listen = listen(dns, SocketAddr::from(([127, 0, 0, 1], 5300)));
-    let admin_listen = match root.table("admin") {
-        Some(admin) => {
-            let address = listen(&admin, SocketAddr::from(([127, 0, 0, 1], 7070)));
-            admin.finish();
-            address
-        }
-        None => SocketAddr::from(([127, 0, 0, 1], 7070)),
-    };
+    let admin = root.table("admin");
+    let admin_listen = listen(&admin, SocketAddr::from(([127, 0, 0, 1], 7070)));
+    admin.finish();
     let here = root.or("here", "Seoul".to_owned(), "Seoul", |n| n.parse(check_place));
     let overlay = overlay(root, &here);
-    let geo_file = root.table("geo").and_then(|geo| {
-        let file = geo.get("file").and_then(|n| file(&n, base));
-        geo.finish();
-        file
-    });
+    let geo = root.table("geo");
+    let geo_file = geo.get("file").and_then(|n| file(&n, base));
+    geo.finish();
     let pop = root.get("pop").and_then(|n| n.parse(pop));
     Runtime { dns_listen, admin_listen, here, overlay, geo_file, pop }
 }
@@ -59,7 +53,7 @@ fn listen(table: &Table<'_>, default: SocketAddr) -> SocketAddr {
 }
 
 fn overlay(root: &Table<'_>, here: &str) -> Vec<(IpNet, String)> {
-    let mut places: std::collections::BTreeMap<IpNet, String> = std::collections::BTreeMap::new();
+    let mut places: BTreeMap<IpNet, String> = BTreeMap::new();
     for (key, node) in root.entries("overlay") {
         let place = node.parse(check_place);
         match parse_network(key) {
@@ -73,7 +67,7 @@ fn overlay(root: &Table<'_>, here: &str) -> Vec<(IpNet, String)> {
     }
     if let Ok(prefix) = HERE.parse() {
         places.entry(prefix).or_insert_with(|| {
-            root.cx.record_derived(&root.path.key("overlay").key(HERE), here);
+            root.cx.record(&root.path.key("overlay").key(HERE), here.into(), Origin::Default);
             here.to_owned()
         });
     }
@@ -111,11 +105,5 @@ fn pop(text: &str) -> Result<PopCode, String> {
         Ok(PopCode::new(text))
     } else {
         Err("is not the IATA code of one of the 106 edges, such as \"ICN\"".to_owned())
-    }
-}
-
-impl Context<'_> {
-    fn record_derived(&self, path: &crate::key_path::KeyPath, value: &str) {
-        self.record(path, value.into(), Origin::Default);
     }
 }

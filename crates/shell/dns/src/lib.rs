@@ -1,1 +1,31 @@
-//! dns
+//! Authoritative DNS for one zone: which region a client is sent to, the accelerators' static addresses, the load
+//! balancers' nodes, and why.
+//!
+//! It decides nothing about traffic: a name answered by the latency policy asks
+//! [`EdgeView::answer`](perigee_dataplane::EdgeView::answer), and this crate puts the result on the wire, with the
+//! scope in which it may be cached (RFC 7871). It never recurses, and nothing outside this crate sees a DNS message.
+//!
+//! Messages are hickory's (questions and responses of `hickory-server`, records of `hickory-proto`). The sockets are
+//! our own: hickory's loops answer what must be dropped and refuse client subnets of family 0 before a handler sees
+//! them, hold TCP connections without a bound, and could not fail the way a simulated [`Host`](perigee_net::Host)
+//! does.
+//!
+//! Start with [`Responder`], which turns the bytes of a query into those of its answer without any socket, and
+//! [`Server`], which drives it over UDP and TCP.
+
+mod client_subnet;
+mod encode;
+mod metrics;
+mod respond;
+mod responder;
+mod server;
+mod steer;
+mod tcp;
+mod udp;
+mod why;
+mod wire;
+mod zone;
+
+pub use metrics::Metrics;
+pub use responder::{Responder, Transport};
+pub use server::{Config, Server};

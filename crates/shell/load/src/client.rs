@@ -236,8 +236,7 @@ impl Progress {
     /// A failure; which kind depends on the connection unless `kind` is known.
     fn failed(&self, kind: Option<FailureKind>, error: String) -> Verdict {
         let answered = self.wire.as_ref().is_some_and(|w| w.received() > 0);
-        let by_connection =
-            if self.fresh && !answered { FailureKind::NewConnection } else { FailureKind::InFlight };
+        let by_connection = if self.fresh && !answered { FailureKind::NewConnection } else { FailureKind::InFlight };
         Verdict::Failed { kind: kind.unwrap_or(by_connection), phase: self.phase, error, region: None }
     }
 }
@@ -301,5 +300,40 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-perigee-region", "r".repeat(5_000).parse().unwrap());
         assert_eq!(who_by_headers(&headers).region.map(|r| r.len()), Some(MAX_NAME));
+    }
+
+    #[tokio::test]
+    async fn a_close_that_no_task_has_seen_yet_is_no_failure() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (close, may_close) = std::sync::mpsc::channel();
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                assert!(stream.read(&mut [0; 4_096]).unwrap() > 0, "no request came");
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                may_close.recv().unwrap();
+                drop(stream);
+                closed.send(()).unwrap();
+            }
+        });
+        let destination = Destination::of(&crate::LoadPlan::new(url)).await.unwrap();
+        let client = Arc::new(Client::new(destination, None, Duration::from_secs(5), 1, Clock::start()));
+        let first = Arc::clone(&client).request(Duration::ZERO, true).await;
+        assert!(matches!(first.verdict, Verdict::Ok(_)) && first.new_connection, "{first:?}");
+        for _ in 0..100 {
+            // hyper's task finds its connection idle.
+            tokio::task::yield_now().await;
+        }
+        // Blocks the runtime's only thread: the connection closes and no task can see it.
+        close.send(()).unwrap();
+        is_closed.recv().unwrap();
+        let second = Arc::clone(&client).request(Duration::ZERO, true).await;
+        assert!(matches!(second.verdict, Verdict::Ok(_)), "{second:?}");
+        assert_eq!((second.reopened, second.opened, second.new_connection), (1, 1, true));
+        close.send(()).unwrap();
+        server.join().unwrap();
     }
 }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use hickory_proto::rr::Name;
 use hyper::Uri;
-use hyper::http::uri::Scheme;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -37,17 +36,21 @@ impl Destination {
     /// Reads the plan's URL; a name without a resolver is looked up here, once.
     pub(crate) async fn of(plan: &LoadPlan) -> Result<Self, LoadError> {
         let bad = |reason: String| LoadError::Url { url: plan.url.clone(), reason };
-        let uri: Uri = plan.url.parse().map_err(|e| bad(format!("{e}")))?;
-        match uri.scheme() {
-            Some(s) if *s == Scheme::HTTP => {}
-            Some(s) => return Err(bad(format!("the scheme {s} is not built yet, use http"))),
-            None => return Err(bad("it must begin with http://".into())),
+        match plan.url.split_once("://") {
+            Some((s, _)) if s.eq_ignore_ascii_case("http") => {}
+            Some(("https", _)) => return Err(bad("https is not built yet, use http".into())),
+            _ => return Err(bad("it must begin with http://".into())),
         }
+        let uri: Uri = plan.url.parse().map_err(|e| bad(format!("{e}")))?;
         let authority = uri.authority().ok_or_else(|| bad("it has no host".into()))?;
         if authority.as_str().contains('@') {
             return Err(bad("user names in the URL are not supported".into()));
         }
-        let port = authority.port_u16().unwrap_or(80);
+        // `Authority::port` takes a port out of range for none, and port 80 would get the load.
+        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            Some(port) => port.parse().map_err(|_| bad(format!("there is no port {port:?}")))?,
+            None => 80,
+        };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let path = uri.path_and_query().map_or("/", |p| p.as_str());
         let path = path.parse().map_err(|e| bad(format!("{e}")))?;
@@ -123,11 +126,14 @@ mod tests {
     #[tokio::test]
     async fn a_url_that_cannot_be_asked_is_refused_with_the_reason() {
         for (url, reason) in [
-            ("127.0.0.1:80/", "http"),
+            ("127.0.0.1:80/", "must begin with http://"),
+            ("ftp://127.0.0.1/", "must begin with http://"),
             ("https://127.0.0.1/", "https is not built yet"),
             ("http://me@127.0.0.1/", "user names"),
-            ("http:///", ""),
-            ("", ""),
+            ("http:///", "invalid"),
+            ("http://127.0.0.1:99999/", "no port"),
+            ("http://127.0.0.1:/", "no port"),
+            ("", "must begin with http://"),
         ] {
             let e = Destination::of(&LoadPlan::new(url)).await.unwrap_err();
             assert!(matches!(&e, LoadError::Url { .. }) && e.to_string().contains(reason), "{url}: {e}");
@@ -137,7 +143,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_keeps_its_port_and_waits_for_the_resolver_until_it_is_needed() {
         let resolver = Some("127.0.0.1:9".parse().unwrap());
-        let d = Destination::of(&LoadPlan { resolver, ..LoadPlan::new("http://app.perigee.test:8080/") }).await.unwrap();
+        let d =
+            Destination::of(&LoadPlan { resolver, ..LoadPlan::new("http://app.perigee.test:8080/") }).await.unwrap();
         assert_eq!(d.first(), resolver);
         assert_eq!(d.host, "app.perigee.test:8080");
     }

@@ -5,9 +5,9 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::{Name, RData};
 use tokio::time::{Instant, timeout_at};
 
+use crate::address;
 use crate::dns::RecordType;
 use crate::dns_record::DnsFailureKind;
-use crate::address;
 
 /// The UDP payload announced and read (DNS flag day 2020: 1,232 bytes pass everywhere unfragmented).
 const PAYLOAD: u16 = 1_232;

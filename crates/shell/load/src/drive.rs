@@ -5,18 +5,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::latency::millis;
+
 /// When a run began, on both clocks: durations come from the monotonic one, stamps from the wall.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    start_unix: Duration,
+    start_unix_ms: u64,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub(crate) fn start() -> Self {
-        let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { start: Instant::now(), start_unix }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { start: Instant::now(), start_unix_ms: millis(since_epoch) }
     }
 
     /// Time since the start.
@@ -31,7 +33,7 @@ impl Clock {
 
     /// Milliseconds since 1970 at `offset`.
     pub(crate) fn unix_ms(&self, offset: Duration) -> u64 {
-        crate::latency::millis(self.start_unix + offset)
+        self.start_unix_ms + millis(offset)
     }
 }
 
@@ -164,10 +166,17 @@ mod tests {
     async fn counts(rate: f64, secs: u64, max: usize, each: Duration) -> Counts {
         let mut counts = Counts::default();
         let stop = CancellationToken::new();
-        drive(Schedule::new(rate, Duration::from_secs(secs)), max, Clock::start(), &stop, &mut counts, |n, _| async move {
-            tokio::time::sleep(each).await;
-            n
-        })
+        drive(
+            Schedule::new(rate, Duration::from_secs(secs)),
+            max,
+            Clock::start(),
+            &stop,
+            &mut counts,
+            |n, _| async move {
+                tokio::time::sleep(each).await;
+                n
+            },
+        )
         .await;
         counts
     }

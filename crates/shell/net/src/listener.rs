@@ -85,6 +85,19 @@ impl HostListener {
         }
     }
 
+    /// A connection that the kernel has completed already, if there is one and the host is well: what a listener
+    /// about to close still owes an answer.
+    pub fn accept_pending(&mut self) -> Option<(HostStream, SocketAddr)> {
+        if !self.host.fault().has_network() {
+            return None;
+        }
+        let accepted = SockRef::from(self.socket.as_ref()?).accept().ok()?.0;
+        accepted.set_nonblocking(true).ok()?;
+        let stream = TcpStream::from_std(accepted.into()).ok()?;
+        let peer = stream.peer_addr().ok()?;
+        Some((HostStream::new(stream, self.host.clone()), peer))
+    }
+
     async fn bound(&mut self) -> bool {
         if self.socket.is_none() {
             match bind_tcp(self.address) {

@@ -71,6 +71,13 @@ pub fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     out
 }
 
+/// The header of a connection that the proxy makes for itself or without telling who the client is.
+pub fn encode_local() -> Vec<u8> {
+    let mut out = SIGNATURE.to_vec();
+    out.extend([0x20, 0, 0, 0]);
+    out
+}
+
 /// Reads the fixed part: how many bytes follow. Errors: as named.
 pub fn following(fixed: &[u8; 16]) -> Result<u16, HeaderError> {
     if fixed[..12] != SIGNATURE {
@@ -143,6 +150,13 @@ mod tests {
             let _ = decode(&fixed, &rest);
             let _ = decode(&signed, &rest);
         }
+    }
+
+    #[test]
+    fn a_local_header_says_so() {
+        let bytes = encode_local();
+        let (fixed, rest) = split(&bytes);
+        assert_eq!(decode(&fixed, rest), Ok(Header::Local));
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl HostStream {
         &self.stream
     }
 
+    /// The socket underneath, to split and move bytes by.
+    pub const fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Our end's address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()

@@ -1,0 +1,109 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use perigee_health::{Check, TargetReason, TargetState, Thresholds};
+use perigee_model::{HealthCheck, Instant, Target, TargetGroupName};
+use serde::{Deserialize, Serialize};
+
+/// The number of one target's registration in one group at one node: never used twice, ascending in the order of
+/// registration, which is the order in which targets take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TargetId(pub u64);
+
+/// A target as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Its group.
+    pub target_group: TargetGroupName,
+    /// The target.
+    pub target: Target,
+    /// Its state.
+    pub state: TargetState,
+    /// Why; none for a healthy one.
+    pub reason: Option<TargetReason>,
+    /// Requests of this node that it has not finished.
+    pub in_flight: u32,
+    /// When its deregistration ends, none unless draining.
+    pub draining_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) group: TargetGroupName,
+    pub(super) target: Target,
+    pub(super) check: Check,
+    pub(super) probing: bool,
+    pub(super) draining_until: Option<Instant>,
+    pub(super) in_flight: u32,
+    next_probe: Instant,
+}
+
+const fn thresholds(check: &HealthCheck) -> Thresholds {
+    Thresholds { healthy: check.healthy_threshold, unhealthy: check.unhealthy_threshold }
+}
+
+impl Member {
+    pub(super) const fn new(group: TargetGroupName, target: Target, check: &HealthCheck, now: Instant) -> Self {
+        Self {
+            group,
+            target,
+            check: Check::new(thresholds(check)),
+            probing: false,
+            draining_until: None,
+            in_flight: 0,
+            next_probe: now,
+        }
+    }
+
+    /// Stays registered under a new configuration, or is registered again before it was gone.
+    pub(super) fn stay(&mut self, check: &HealthCheck, now: Instant) {
+        if self.draining_until.take().is_some() {
+            self.check = Check::new(thresholds(check));
+            self.next_probe = now;
+        } else {
+            self.check.set_thresholds(thresholds(check));
+            self.next_probe = self.next_probe.min(now + check.interval);
+        }
+    }
+
+    /// Whether a probe begins now; if so, the next one is an interval away.
+    pub(super) fn begin_probe(&mut self, now: Instant, interval: Duration) -> bool {
+        let due = !self.probing && self.draining_until.is_none() && self.next_probe <= now;
+        if due {
+            self.probing = true;
+            // From the planned start, not from now, so that a late driver does not shift the schedule; a driver that
+            // is later than a whole interval does not catch up.
+            let planned = self.next_probe + interval;
+            self.next_probe = if planned > now { planned } else { now + interval };
+        }
+        due
+    }
+
+    pub(super) fn next_event(&self) -> Option<Instant> {
+        self.draining_until.or_else(|| (!self.probing).then_some(self.next_probe))
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.target.address, self.target.port)
+    }
+
+    pub(super) fn state(&self) -> (TargetState, Option<TargetReason>) {
+        match self.draining_until {
+            Some(_) => (TargetState::Draining, Some(TargetReason::DeregistrationInProgress)),
+            None => self.check.target_state(),
+        }
+    }
+
+    pub(super) fn status(&self) -> TargetStatus {
+        let (state, reason) = self.state();
+        TargetStatus {
+            target_group: self.group.clone(),
+            target: self.target.clone(),
+            state,
+            reason,
+            in_flight: self.in_flight,
+            draining_until: self.draining_until,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The front tier's machine: knows how the regions are and says where flows and names go.
+
+mod connection;
+mod explain;
+mod view;
+
+use std::sync::Arc;
+
+use perigee_geo::{Atlas, PopIndex};
+use perigee_health::{Evidence, Forced, Monitor, NodeKey, NodeReport, ProbeFailure, Sample};
+use perigee_model::{Instant, LoadBalancerName, RegionCode, Snapshot};
+
+pub use connection::{ConnectFailure, Connection, Output, Refusal};
+pub use explain::{ChosenEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use view::EdgeView;
+
+/// The front tier as one machine: an edge proxy and a DNS server are drivers of it.
+///
+/// It holds the monitor of all regions' load balancers and publishes an immutable [`EdgeView`] after each change; flows
+/// and names are decided on the view alone, so that a driver's hot path takes no lock and the tier goes on deciding on
+/// its last good snapshot when everything behind it is gone. Deterministic: draws nothing, takes `now` as an argument.
+#[derive(Debug)]
+pub struct Edge {
+    monitor: Monitor,
+    view: Arc<EdgeView>,
+}
+
+impl Edge {
+    /// A front tier on `snapshot`, whose regions `atlas` was built for. `pop` fixes the point of presence of a single
+    /// edge; without it each client's place selects one.
+    pub fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, pop: Option<PopIndex>, now: Instant) -> Self {
+        let monitor = Monitor::new(&snapshot, now);
+        let health = monitor.view(&snapshot);
+        Self { monitor, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)) }
+    }
+
+    /// What to decide on now.
+    pub const fn view(&self) -> &Arc<EdgeView> {
+        &self.view
+    }
+
+    /// Moves to another configuration; load balancers that remain keep what is known of them.
+    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, now: Instant) {
+        self.monitor.set_snapshot(&snapshot, now);
+        let health = self.monitor.view(&snapshot);
+        let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
+        view.dead_pops.clone_from(&self.view.dead_pops);
+        self.view = Arc::new(view);
+    }
+
+    /// When the next sample is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.monitor.poll_timeout()
+    }
+
+    /// A sample to take now; call until it gives none.
+    pub fn poll_sample(&mut self, now: Instant) -> Option<Sample> {
+        self.monitor.poll_sample(now)
+    }
+
+    /// Takes a sample's result. True when the view changed.
+    pub fn sampled(&mut self, sample: &Sample, result: Result<NodeReport, ProbeFailure>, now: Instant) -> bool {
+        self.monitor.sampled(&sample.node, result, sample.began, now);
+        self.refresh()
+    }
+
+    /// Takes what a live connect showed. True when the view changed.
+    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
+        self.monitor.evidence(node, evidence, now);
+        self.refresh()
+    }
+
+    /// Sets or withdraws the operator's word on a load balancer. True when the view changed.
+    pub fn force(&mut self, region: &RegionCode, load_balancer: &LoadBalancerName, forced: Option<Forced>) -> bool {
+        self.monitor.force(region, load_balancer, forced);
+        self.refresh()
+    }
+
+    /// Takes a point of presence out of the anycast or puts it back; its clients go to the next one. True when the view
+    /// changed.
+    pub fn set_pop(&mut self, pop: PopIndex, alive: bool) -> bool {
+        let is_dead = self.view.dead_pops.contains(&pop);
+        if is_dead != alive {
+            return false;
+        }
+        let mut view = EdgeView::clone(&self.view);
+        if alive {
+            view.dead_pops.retain(|p| *p != pop);
+        } else {
+            view.dead_pops.push(pop);
+            view.dead_pops.sort_unstable();
+        }
+        self.view = Arc::new(view);
+        true
+    }
+
+    fn refresh(&mut self) -> bool {
+        let health = self.monitor.view(&self.view.snapshot);
+        let changed = health != self.view.health;
+        if changed {
+            let mut view = EdgeView::clone(&self.view);
+            view.health = health;
+            self.view = Arc::new(view);
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+#[path = "edge/tests.rs"]
+mod tests;

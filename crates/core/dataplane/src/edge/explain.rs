@@ -1,0 +1,158 @@
+use std::net::{IpAddr, SocketAddr};
+
+use perigee_health::{Forced, HealthState};
+use perigee_model::LatencyName;
+use perigee_steering::{Flow, Note};
+use serde::{Deserialize, Serialize};
+
+use super::{EdgeView, Refusal};
+
+/// Why a flow goes where it goes, for people: the same facts the decision used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteExplanation {
+    /// The client.
+    pub client: IpAddr,
+    /// Where it is, in words.
+    pub place: String,
+    /// Who says so: `overlay`, `database` or `unknown`.
+    pub place_origin: String,
+    /// The edge that takes it, by code.
+    pub pop: String,
+    /// The edge's city.
+    pub pop_city: String,
+    /// Estimated round trip between client and edge, milliseconds.
+    pub client_to_pop_ms: f32,
+    /// The accelerator's name.
+    pub accelerator: String,
+    /// The address and port connected to.
+    pub destination: SocketAddr,
+    /// The endpoint groups, closest first.
+    pub groups: Vec<ConsideredGroup>,
+    /// Where the flow goes; none when it is refused.
+    pub chosen: Option<ChosenEndpoint>,
+    /// Why there, in words.
+    pub reason: String,
+}
+
+/// An endpoint group on the way to the decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsideredGroup {
+    /// Its region.
+    pub region: String,
+    /// Estimated round trip between edge and region, milliseconds.
+    pub rtt_ms: f32,
+    /// Its dial in percent.
+    pub traffic_dial: f64,
+    /// Its endpoints' load balancers with weight, measured and forced health.
+    pub endpoints: Vec<(String, u8, HealthState, Option<Forced>)>,
+    /// What was found, in order.
+    pub notes: Vec<String>,
+}
+
+/// Where a flow goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChosenEndpoint {
+    /// The region.
+    pub region: String,
+    /// The load balancer.
+    pub load_balancer: String,
+    /// The zone of its node.
+    pub zone: String,
+    /// The node's address and port.
+    pub address: SocketAddr,
+}
+
+/// Why a name is answered as it is, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameExplanation {
+    /// The name, without the zone.
+    pub label: String,
+    /// Where the client is, in words.
+    pub place: String,
+    /// The region of the answer.
+    pub region: Option<String>,
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Seconds the answer may be kept.
+    pub ttl_s: u64,
+    /// Why, in words.
+    pub reason: String,
+    /// Regions nearest first: code, estimated round trip in milliseconds, health.
+    pub considered: Vec<(String, f32, HealthState)>,
+}
+
+impl EdgeView {
+    /// Explains what would happen to `flow`; sends nothing and changes nothing.
+    ///
+    /// Errors: those of [`EdgeView::open`].
+    pub fn explain(&self, flow: &Flow) -> Result<RouteExplanation, Refusal> {
+        let listener = self.listener(flow)?;
+        let located = self.atlas.locate(flow.client.ip());
+        let pop = self.pop_of(located.place_index);
+        let router = self.router(listener, pop);
+        let mut notes: Vec<(usize, Note)> = Vec::new();
+        let decision = router.decide(flow, &mut notes);
+        let chosen = router.candidate(flow, &decision).map(|candidate| {
+            let lb = self.snapshot.load_balancer(candidate.load_balancer);
+            ChosenEndpoint {
+                region: self.snapshot.region(lb.region).code.to_string(),
+                load_balancer: lb.name.to_string(),
+                zone: lb.nodes[candidate.node].zone.to_string(),
+                address: candidate.address,
+            }
+        });
+        let accelerator = self.snapshot.accelerator(listener.0);
+        let groups = &accelerator.listeners[listener.1].endpoint_groups;
+        let mut considered: Vec<(f32, ConsideredGroup)> = groups
+            .iter()
+            .enumerate()
+            .map(|(i, group)| {
+                let leg = self.atlas.pop_order(pop).iter().find(|leg| leg.region == group.region);
+                let rtt_ms = leg.map_or(f32::INFINITY, |leg| leg.rtt_ms);
+                let endpoints = group.endpoints.iter().map(|e| {
+                    let health = self.health.load_balancer(e.load_balancer);
+                    let name = self.snapshot.load_balancer(e.load_balancer).name.to_string();
+                    (name, e.weight.get(), health.measured, health.forced)
+                });
+                let group = ConsideredGroup {
+                    region: self.snapshot.region(group.region).code.to_string(),
+                    rtt_ms,
+                    traffic_dial: group.traffic_dial.percent(),
+                    endpoints: endpoints.collect(),
+                    notes: notes.iter().filter(|(g, _)| *g == i).map(|(_, note)| note.to_string()).collect(),
+                };
+                (rtt_ms, group)
+            })
+            .collect();
+        considered.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.region.cmp(&b.1.region)));
+        let at = &self.atlas.pops()[pop.0];
+        Ok(RouteExplanation {
+            client: flow.client.ip(),
+            place: located.place.to_string(),
+            place_origin: format!("{:?}", located.origin).to_lowercase(),
+            pop: at.code.to_string(),
+            pop_city: at.city.to_string(),
+            client_to_pop_ms: self.atlas.client_to_pop_ms(located.place_index, pop),
+            accelerator: accelerator.name.to_string(),
+            destination: flow.destination,
+            groups: considered.into_iter().map(|(_, group)| group).collect(),
+            chosen,
+            reason: decision.reason.to_string(),
+        })
+    }
+
+    /// Explains the answer to a name for a client network.
+    pub fn explain_name(&self, name: &LatencyName, client: IpAddr) -> NameExplanation {
+        let answer = self.answer(name, client);
+        let code = |region| self.snapshot.region(region).code.to_string();
+        NameExplanation {
+            label: name.label.clone(),
+            place: self.atlas.locate(client).place.to_string(),
+            region: answer.region.map(code),
+            addresses: answer.addresses,
+            ttl_s: answer.ttl.as_secs(),
+            reason: answer.reason.to_string(),
+            considered: answer.considered.iter().map(|c| (code(c.region), c.rtt_ms, c.health)).collect(),
+        }
+    }
+}

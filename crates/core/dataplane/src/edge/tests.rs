@@ -1,0 +1,229 @@
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use perigee_geo::{Database, Overlay, Tables, shipped};
+use perigee_health::{GroupReport, HealthState, Reach};
+use perigee_model::{Behaviour, EdgeTiming, Location, fixtures};
+use perigee_steering::{Flow, RouteReason};
+
+use super::*;
+
+const SEOUL_CLIENT: [u8; 4] = [127, 82, 200, 9];
+
+fn at(ms: u64) -> Instant {
+    Instant::START + Duration::from_millis(1_000 + ms)
+}
+
+fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
+    static DATA: OnceLock<(Arc<Database>, Tables, Overlay)> = OnceLock::new();
+    let (database, tables, overlay) = DATA.get_or_init(|| {
+        let tables = Tables::parse(shipped::REGIONS, shipped::REGION_RTT, shipped::EDGES).expect("shipped tables");
+        let overlay = Overlay::parse(shipped::OVERLAY).expect("shipped overlay");
+        (Arc::new(Database::load(shipped::CITY).expect("shipped database")), tables, overlay)
+    });
+    let regions: Vec<(RegionCode, Location)> = snapshot.regions.iter().map(|r| (r.code.clone(), r.location)).collect();
+    Arc::new(Atlas::build(database, tables, overlay, &regions, "Seoul").expect("an atlas"))
+}
+
+fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
+    let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
+    snapshot.settings.behaviour = behaviour;
+    snapshot.settings.timing = EdgeTiming::of(behaviour);
+    Arc::new(snapshot)
+}
+
+fn report(healthy: u32) -> NodeReport {
+    let group = GroupReport { name: "web".into(), healthy, registered: 2, passes_dns: healthy > 0 };
+    NodeReport { target_groups: vec![group] }
+}
+
+/// An edge whose every node answered that all is well.
+fn healthy_edge(behaviour: Behaviour) -> Edge {
+    let snapshot = snapshot(behaviour);
+    let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    while let Some(sample) = edge.poll_sample(at(0)) {
+        edge.sampled(&sample, Ok(report(2)), at(0));
+    }
+    assert!(edge.view().health.load_balancers.iter().all(perigee_health::LoadBalancerHealth::is_healthy));
+    edge
+}
+
+fn flow(port: u16) -> Flow {
+    Flow { client: (SEOUL_CLIENT, port).into(), destination: ([127, 75, 2, 1], 8080).into() }
+}
+
+/// Opens a flow and drives it against a network in which `reachable` says what a connect gives: done, refused or none
+/// for silence. Gives the address it ended at and how long that took; evidence goes back into the edge.
+fn drive(
+    edge: &mut Edge,
+    port: u16,
+    start: u64,
+    reachable: impl Fn(SocketAddr) -> Option<bool>,
+) -> (Result<SocketAddr, Refusal>, u64) {
+    let mut connection = edge.view().open(flow(port), at(start)).expect("the flow is taken");
+    let mut now = at(start);
+    loop {
+        while let Some(output) = connection.poll_output() {
+            match output {
+                Output::Connect { attempt, candidate } => match reachable(candidate.address) {
+                    Some(true) => connection.connected(attempt),
+                    Some(false) => connection.failed(attempt, ConnectFailure::Refused, now),
+                    None => {}
+                },
+                Output::Use { candidate, .. } => {
+                    while let Some(output) = connection.poll_output() {
+                        if let Output::Evidence { node, evidence } = output {
+                            edge.evidence(&node, evidence, now);
+                        }
+                    }
+                    return (Ok(candidate.address), (now - at(start)).as_millis() as u64);
+                }
+                Output::Refuse(refusal) => return (Err(refusal), (now - at(start)).as_millis() as u64),
+                Output::Evidence { node, evidence } => {
+                    edge.evidence(&node, evidence, now);
+                }
+                Output::Abandon { .. } => {}
+            }
+        }
+        now = connection.poll_timeout().expect("an undecided flow waits for something");
+        connection.handle_timeout(now);
+    }
+}
+
+/// Region 1 (Seoul) has addresses 127.0.1.x in the fixture.
+fn is_seoul(address: SocketAddr) -> bool {
+    matches!(address.ip(), std::net::IpAddr::V4(ip) if ip.octets()[2] == 1)
+}
+
+#[test]
+fn a_client_in_seoul_is_taken_by_icn_and_goes_to_seoul() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let (end, _) = drive(&mut edge, 1, 0, |_| Some(true));
+    assert!(is_seoul(end.expect("connected")));
+    let explanation = edge.view().explain(&flow(1)).expect("explained");
+    assert_eq!((explanation.pop.as_str(), explanation.groups[0].region.as_str()), ("ICN", "ap-northeast-2"));
+    assert_eq!(explanation.reason, RouteReason::Closest.to_string());
+}
+
+#[test]
+fn in_fast_a_crashed_region_costs_no_client_anything() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    for port in 1..200 {
+        let (end, waited) = drive(&mut edge, port, u64::from(port), |a| Some(!is_seoul(a)));
+        assert!(!is_seoul(end.expect("no client is refused")));
+        assert_eq!(waited, 0);
+    }
+    assert_eq!(edge.view().health.load_balancers[1].measured, HealthState::Unhealthy, "live connects were evidence");
+}
+
+#[test]
+fn in_fast_a_blackholed_region_costs_two_staggers_until_it_is_known_and_nothing_after() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let waits: Vec<u64> = (1..100)
+        .map(|port| {
+            let (end, waited) =
+                drive(&mut edge, port, u64::from(port), |a| if is_seoul(a) { None } else { Some(true) });
+            assert!(!is_seoul(end.expect("no client is refused")));
+            waited
+        })
+        .collect();
+    assert!(waits.iter().all(|w| *w <= 400), "{waits:?}");
+    assert_eq!(waits.iter().filter(|w| **w > 0).count(), 2, "{waits:?}");
+}
+
+#[test]
+fn in_aws_a_refused_connect_is_the_clients_reset_and_a_silent_one_too_after_ten_seconds() {
+    let mut edge = healthy_edge(Behaviour::Aws);
+    assert_eq!(drive(&mut edge, 1, 0, |a| Some(!is_seoul(a))), (Err(Refusal::Refused), 0));
+    assert_eq!(drive(&mut edge, 2, 0, |a| (!is_seoul(a)).then_some(true)), (Err(Refusal::TimedOut), 10_000));
+    assert!(edge.view().health.load_balancers[1].is_healthy(), "live connects are no evidence in aws");
+}
+
+#[test]
+fn in_aws_three_missed_samples_move_new_flows_and_one_answer_brings_them_home() {
+    let mut edge = healthy_edge(Behaviour::Aws);
+    let mut down_at = None;
+    for tick in 1..=4 {
+        let now = at(tick * 10_000);
+        while let Some(sample) = edge.poll_sample(now) {
+            let dead = sample.node.region.as_str() == "ap-northeast-2";
+            let result = if dead { Err(ProbeFailure::Connection) } else { Ok(report(2)) };
+            edge.sampled(&sample, result, now);
+        }
+        if down_at.is_none() && !edge.view().health.load_balancers[1].is_healthy() {
+            down_at = Some(tick * 10);
+        }
+    }
+    assert_eq!(down_at, Some(30), "interval 10 s times 3 misses");
+    assert!(!is_seoul(drive(&mut edge, 1, 41_000, |_| Some(true)).0.expect("connected")));
+    while let Some(sample) = edge.poll_sample(at(50_000)) {
+        edge.sampled(&sample, Ok(report(2)), at(50_000));
+    }
+    assert!(is_seoul(drive(&mut edge, 1, 51_000, |_| Some(true)).0.expect("connected")));
+}
+
+#[test]
+fn with_every_region_dead_the_client_is_refused_after_all_were_tried() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    assert_eq!(drive(&mut edge, 1, 0, |_| Some(false)).0, Err(Refusal::Refused));
+}
+
+#[test]
+fn a_late_winner_does_not_take_a_flow_that_is_joined_already() {
+    let edge = healthy_edge(Behaviour::Fast);
+    let mut connection = edge.view().open(flow(1), at(0)).expect("taken");
+    connection.handle_timeout(connection.poll_timeout().expect("a stagger"));
+    connection.connected(1);
+    connection.connected(0);
+    let outputs: Vec<Output> = std::iter::from_fn(|| connection.poll_output()).collect();
+    let uses = outputs.iter().filter(|o| matches!(o, Output::Use { .. })).count();
+    assert_eq!(uses, 1);
+    assert!(outputs.contains(&Output::Abandon { attempt: 0 }));
+    assert_eq!(connection.poll_timeout(), None);
+}
+
+#[test]
+fn an_edges_own_trouble_is_no_evidence_against_the_region() {
+    let edge = healthy_edge(Behaviour::Fast);
+    let mut connection = edge.view().open(flow(1), at(0)).expect("taken");
+    connection.failed(0, ConnectFailure::Local, at(0));
+    let outputs: Vec<Output> = std::iter::from_fn(|| connection.poll_output()).collect();
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Evidence { .. })), "{outputs:?}");
+}
+
+#[test]
+fn a_dead_pops_clients_go_to_the_next_one() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let icn = edge.view().atlas.find_pop("ICN").expect("ICN");
+    assert!(edge.set_pop(icn, false));
+    assert!(!edge.set_pop(icn, false));
+    let elsewhere = edge.view().explain(&flow(1)).expect("explained").pop;
+    assert_ne!(elsewhere, "ICN");
+    assert!(edge.set_pop(icn, true));
+    assert_eq!(edge.view().explain(&flow(1)).expect("explained").pop, "ICN");
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_and_a_disabled_accelerator_refuses() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let mut next = Snapshot::clone(&edge.view().snapshot);
+    next.generation = 2;
+    next.accelerators[0].enabled = false;
+    let next = Arc::new(next);
+    edge.set_snapshot(next.clone(), atlas(&next), at(100));
+    assert!(edge.view().health.load_balancers.iter().all(|lb| lb.nodes.iter().all(|n| n.reach == Reach::Up)));
+    assert_eq!(edge.view().open(flow(1), at(100)).map(|_| ()), Err(Refusal::Disabled));
+    let stray = Flow { destination: ([127, 75, 2, 1], 81).into(), ..flow(1) };
+    assert_eq!(edge.view().open(stray, at(100)).map(|_| ()), Err(Refusal::Disabled));
+}
+
+#[test]
+fn names_follow_the_health_view() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let name = edge.view().snapshot.dns.latency_names[0].clone();
+    let region = |edge: &Edge| edge.view().explain_name(&name, SEOUL_CLIENT.into()).region;
+    assert_eq!(region(&edge).as_deref(), Some("ap-northeast-2"));
+    edge.force(&RegionCode::new("ap-northeast-2"), &LoadBalancerName::new("shop"), Some(Forced::Unhealthy));
+    assert_eq!(region(&edge).as_deref(), Some("ap-northeast-1"));
+}

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use perigee_geo::Leg;
+use perigee_health::{HealthState, View};
+use perigee_model::{LatencyName, LoadBalancerIndex, RegionIndex, Snapshot};
+use serde::{Deserialize, Serialize};
+
+/// Least TTL of a degraded answer (gdnsd's idea; `dns.md` section 3).
+const DEGRADED_TTL_MIN: Duration = Duration::from_secs(5);
+
+/// The answer to a name of the latency policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The load balancer named; none when no region has one of that name.
+    pub load_balancer: Option<LoadBalancerIndex>,
+    /// Its region.
+    pub region: Option<RegionIndex>,
+    /// The addresses of its nodes in service, or of all nodes when none is; in node order.
+    pub addresses: Vec<IpAddr>,
+    /// How long the answer may be kept.
+    pub ttl: Duration,
+    /// Whether something that belongs to the name is down.
+    pub degraded: bool,
+    /// Why this region.
+    pub reason: AnswerReason,
+    /// Every region that has the name, nearest first.
+    pub considered: Vec<ConsideredRegion>,
+}
+
+/// Why an answer names its region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerReason {
+    /// It has the lowest round trip.
+    LowestRoundTrip,
+    /// Regions with a lower round trip are unhealthy.
+    NextHealthy,
+    /// Every region is unhealthy, so all count as healthy: the lowest round trip.
+    FailOpen,
+    /// No region has a load balancer of that name.
+    NoRegion,
+}
+
+/// A region that an answer could have named.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConsideredRegion {
+    /// The region.
+    pub region: RegionIndex,
+    /// The estimated round trip in milliseconds.
+    pub rtt_ms: f32,
+    /// The load balancer's effective health.
+    pub health: HealthState,
+}
+
+impl fmt::Display for AnswerReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LowestRoundTrip => "lowest round trip",
+            Self::NextHealthy => "lowest round trip among the healthy",
+            Self::FailOpen => "all regions unhealthy: the lowest round trip",
+            Self::NoRegion => "no region has this name",
+        })
+    }
+}
+
+/// Answers `name` for a client whose regions `order` sorts by round trip.
+///
+/// The nearest region whose load balancer is healthy; when none is, all count as healthy. A load balancer that was not
+/// judged yet counts as healthy, as a new Route 53 health check does. The TTL is the name's, halved but not below 5 s
+/// while any region of the name is unhealthy.
+///
+/// Source: Route 53 developer guide, "Latency-based routing" and "How Route 53 chooses records when health checking is
+/// configured"; `dns.md` sections 2 and 3.
+pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &View) -> Answer {
+    let regions: Vec<(ConsideredRegion, LoadBalancerIndex)> = order
+        .iter()
+        .filter_map(|leg| {
+            let lb = snapshot.find_load_balancer(leg.region, &name.load_balancer)?;
+            let health = health.load_balancer(lb).effective();
+            Some((ConsideredRegion { region: leg.region, rtt_ms: leg.rtt_ms, health }, lb))
+        })
+        .collect();
+    let usable = |(region, _): &&(ConsideredRegion, LoadBalancerIndex)| region.health != HealthState::Unhealthy;
+    let degraded = !regions.iter().all(|r| usable(&r));
+    let ttl = if degraded { name.ttl.min(DEGRADED_TTL_MIN.max(name.ttl / 2)) } else { name.ttl };
+    let (chosen, reason) = match (regions.iter().position(|r| usable(&r)), regions.is_empty()) {
+        (Some(0), _) => (Some(0), AnswerReason::LowestRoundTrip),
+        (Some(i), _) => (Some(i), AnswerReason::NextHealthy),
+        (None, false) => (Some(0), AnswerReason::FailOpen),
+        (None, true) => (None, AnswerReason::NoRegion),
+    };
+    let chosen = chosen.map(|i| &regions[i]);
+    Answer {
+        load_balancer: chosen.map(|(_, lb)| *lb),
+        region: chosen.map(|(r, _)| r.region),
+        addresses: chosen.map(|(_, lb)| load_balancer_addresses(snapshot, *lb, health).0).unwrap_or_default(),
+        ttl,
+        degraded,
+        reason,
+        considered: regions.into_iter().map(|(r, _)| r).collect(),
+    }
+}
+
+/// The addresses of a load balancer's nodes whose zone is in service, in node order, and whether any was left out. All
+/// of them when none is in service.
+///
+/// Source: ALB guide, "Target group health" (a zone that fails leaves DNS; when all fail, all are returned).
+pub fn load_balancer_addresses(snapshot: &Snapshot, index: LoadBalancerIndex, health: &View) -> (Vec<IpAddr>, bool) {
+    let nodes = &snapshot.load_balancer(index).nodes;
+    let health = &health.load_balancer(index).nodes;
+    let in_service: Vec<IpAddr> =
+        nodes.iter().zip(health).filter(|(_, h)| h.in_service).map(|(n, _)| n.address).collect();
+    let degraded = in_service.len() < nodes.len();
+    if in_service.is_empty() { (nodes.iter().map(|n| n.address).collect(), true) } else { (in_service, degraded) }
+}
+
+#[cfg(test)]
+#[path = "answer/tests.rs"]
+mod tests;

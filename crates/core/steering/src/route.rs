@@ -1,0 +1,155 @@
+use std::net::SocketAddr;
+
+use perigee_balance::{FlowKey, Seed, ranked};
+use perigee_geo::Leg;
+use perigee_health::View;
+use perigee_model::{AcceleratorListener, ClientAffinity, Endpoint, Snapshot};
+
+use crate::dial::{Step, first_group};
+use crate::{Decision, Note, Outcome, RouteReason, Trace};
+
+/// Groups looked at before failing open (Global Accelerator developer guide, "Failover for unhealthy endpoints").
+const CLOSEST_GROUPS: usize = 3;
+
+/// A TCP flow as an edge sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The client.
+    pub client: SocketAddr,
+    /// The accelerator's address and port it connected to.
+    pub destination: SocketAddr,
+}
+
+/// The accelerator's law for one listener, seen from one edge: dial, weight, affinity, failover, fail open.
+///
+/// Source: Global Accelerator developer guide, "How Global Accelerator works" and "Failover for unhealthy endpoints";
+/// the algorithm is the one of `global-accelerator.md` sections 5 and 9. Deterministic: the same flow, snapshot,
+/// order and health give the same decision at every edge.
+#[derive(Clone, Copy, Debug)]
+pub struct Router<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) listener: &'a AcceleratorListener,
+    pub(crate) order: &'a [Leg],
+    pub(crate) health: &'a View,
+    pub(crate) seed: &'a Seed,
+}
+
+impl<'a> Router<'a> {
+    /// The law for `listener`, of a snapshot whose regions `order` sorts by distance from the edge and whose load
+    /// balancers' health is `health`. `seed` belongs to the accelerator.
+    pub const fn new(
+        snapshot: &'a Snapshot,
+        listener: &'a AcceleratorListener,
+        order: &'a [Leg],
+        health: &'a View,
+        seed: &'a Seed,
+    ) -> Self {
+        Self { snapshot, listener, order, health, seed }
+    }
+
+    /// Decides for `flow`, telling `trace` what it passes over.
+    pub fn decide(&self, flow: &Flow, trace: &mut impl Trace) -> Decision {
+        let closest = self.groups_by_distance();
+        let first = self.first_group(flow, &closest, trace);
+        let to_try = first.into_iter().chain(closest.iter().copied().filter(|g| Some(*g) != first).take(
+            // The original group is tried first and costs nothing extra when it is not among the closest.
+            CLOSEST_GROUPS - usize::from(first.is_some_and(|f| closest.iter().take(CLOSEST_GROUPS).any(|g| *g == f))),
+        ));
+        for group in to_try {
+            if let Some(endpoint) = self.pick(flow, group) {
+                trace.note(group, Note::Chosen);
+                let reason = match first {
+                    Some(f) if f != group => RouteReason::Failover,
+                    None => RouteReason::Failover,
+                    Some(f) if closest.first() == Some(&f) => RouteReason::Closest,
+                    Some(_) => RouteReason::Dial,
+                };
+                return Decision { outcome: Outcome::Endpoint { group, endpoint }, reason };
+            }
+            trace.note(group, Note::NoEligibleEndpoint);
+        }
+        let Some(&group) = closest.first() else {
+            return Decision { outcome: Outcome::Refuse, reason: RouteReason::NoEndpoint };
+        };
+        trace.note(group, Note::FailedOpen);
+        let endpoint = self.pick_any(flow, group);
+        Decision { outcome: Outcome::Endpoint { group, endpoint }, reason: RouteReason::FailOpen }
+    }
+
+    /// Positions of the groups that have endpoints, closest first. Regions that nobody ordered come last.
+    pub(crate) fn groups_by_distance(&self) -> Vec<usize> {
+        let mut groups: Vec<(usize, usize)> = (self.listener.endpoint_groups.iter().enumerate())
+            .filter(|(_, g)| !g.endpoints.is_empty())
+            .map(|(i, g)| (self.order.iter().position(|leg| leg.region == g.region).unwrap_or(usize::MAX), i))
+            .collect();
+        groups.sort_unstable();
+        groups.into_iter().map(|(_, i)| i).collect()
+    }
+
+    fn first_group(&self, flow: &Flow, closest: &[usize], trace: &mut impl Trace) -> Option<usize> {
+        let key = match self.listener.client_affinity {
+            ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
+            ClientAffinity::SourceIp => FlowKey::address(flow.client.ip()),
+        };
+        let groups = &self.listener.endpoint_groups;
+        for (i, _) in groups.iter().enumerate().filter(|(_, g)| g.endpoints.is_empty()) {
+            trace.note(i, Note::Empty);
+        }
+        let steps: Vec<Step> =
+            closest.iter().map(|&group| Step { group, dial: groups[group].traffic_dial, empty: false }).collect();
+        let draw = |group: usize| {
+            let region = self.snapshot.region(groups[group].region).code.as_str();
+            self.seed.unit(key.as_bytes(), region.as_bytes()) * 100.0
+        };
+        first_group(&steps, draw, trace)
+    }
+
+    fn is_eligible(&self, endpoint: &Endpoint) -> bool {
+        endpoint.weight.get() > 0 && self.health.load_balancer(endpoint.load_balancer).is_healthy()
+    }
+
+    /// The key of the choice inside a group.
+    pub(crate) fn endpoint_key(&self, flow: &Flow) -> FlowKey {
+        match self.listener.client_affinity {
+            ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
+            ClientAffinity::SourceIp => FlowKey::two_tuple(flow.client.ip(), flow.destination.ip()),
+        }
+    }
+
+    /// The eligible endpoints of a group in the flow's order of preference.
+    pub(crate) fn eligible(&self, flow: &Flow, group: usize) -> Vec<usize> {
+        self.ranked(flow, group, |e| if self.is_eligible(e) { f64::from(e.weight.get()) } else { 0.0 })
+            .into_iter()
+            .filter(|i| self.is_eligible(&self.listener.endpoint_groups[group].endpoints[*i]))
+            .collect()
+    }
+
+    fn pick(&self, flow: &Flow, group: usize) -> Option<usize> {
+        match self.listener.endpoint_groups[group].endpoints.as_slice() {
+            [] => None,
+            [one] => self.is_eligible(one).then_some(0),
+            _ => self.eligible(flow, group).first().copied(),
+        }
+    }
+
+    /// Fail open: uniform over the group's endpoints, whatever health and weight, stable for one flow.
+    fn pick_any(&self, flow: &Flow, group: usize) -> usize {
+        self.ranked(flow, group, |_| 1.0)[0]
+    }
+
+    pub(crate) fn ranked(&self, flow: &Flow, group: usize, weight: impl Fn(&Endpoint) -> f64) -> Vec<usize> {
+        let endpoints = &self.listener.endpoint_groups[group].endpoints;
+        let key = self.endpoint_key(flow);
+        ranked(
+            self.seed,
+            &key,
+            endpoints
+                .iter()
+                .map(|e| (self.snapshot.load_balancer(e.load_balancer).name.as_str().as_bytes(), weight(e))),
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "route/tests.rs"]
+mod tests;

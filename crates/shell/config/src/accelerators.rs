@@ -1,0 +1,144 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use perigee_model::{Accelerator, AcceleratorListener, AcceleratorName, ClientAffinity, PortRange};
+
+use crate::endpoint_groups;
+use crate::names::{Names, check_accelerator_name, check_host_address};
+use crate::reader::{Node, Table};
+use crate::sockets::Sockets;
+
+/// Ports that the listeners of one accelerator have together, at most. Perigee's choice: the original takes all of
+/// 65535, but here each port is a socket on each of the two addresses.
+pub(crate) const MAX_PORTS: usize = 1_024;
+
+/// Reads the accelerators, in name order.
+pub(crate) fn read(root: &Table<'_>, names: &Names<'_>, sockets: &mut Sockets) -> Vec<Accelerator> {
+    let mut seen = BTreeSet::new();
+    let mut owners = BTreeMap::new();
+    let mut made = Vec::new();
+    for (name, node) in root.entries("accelerators") {
+        if let Err(message) = check_accelerator_name(name) {
+            node.problem(message);
+        }
+        if !seen.insert(name.to_ascii_lowercase()) {
+            node.problem("duplicate: DNS does not tell this name from another accelerator's");
+        }
+        made.extend(accelerator(name, &node, names, &mut owners, sockets));
+    }
+    made
+}
+
+fn accelerator(
+    name: &str,
+    node: &Node<'_>,
+    names: &Names<'_>,
+    owners: &mut BTreeMap<IpAddr, String>,
+    sockets: &mut Sockets,
+) -> Option<Accelerator> {
+    let t = node.table()?;
+    let enabled = t.bool_or("enabled", true);
+    let dual = t.or("ip_address_type", false, "IPV4", |n| {
+        let known = n.choice(&[("IPV4", false)], &["DUAL_STACK"]);
+        known.or_else(|| n.value.as_str().map(|text| text == "DUAL_STACK"))
+    });
+    t.unbuilt(&["behaviour", "tags", "flow_logs_s3_bucket", "flow_logs_s3_prefix"]);
+    t.or("flow_logs_enabled", (), false, |n| {
+        if n.bool()? {
+            n.problem("flow logs are not built yet; only false is accepted");
+        }
+        Some(())
+    });
+    let addresses = addresses(&t, name, dual, owners);
+
+    // All ranges are known before the first override is judged: an override may hit no listener's range.
+    let before = t.cx.count();
+    let mut ranges: Vec<(usize, PortRange)> = Vec::new();
+    let mut drafts = Vec::new();
+    for (i, node) in t.list("listeners").into_iter().enumerate() {
+        let Some(t) = node.table() else { continue };
+        t.or("protocol", (), "TCP", |n| n.choice(&[("TCP", ())], &["UDP"]));
+        read_ranges(&t, i, &mut ranges);
+        drafts.push((i, t));
+    }
+    let total: usize = ranges.iter().map(|(_, r)| usize::from(r.to_port - r.from_port) + 1).sum();
+    if let Some(listeners) = t.get("listeners")
+        && total > MAX_PORTS
+    {
+        listeners.problem(format!("have {total} ports, an accelerator has at most {MAX_PORTS}"));
+    }
+    let all: Vec<PortRange> = ranges.iter().map(|(_, r)| *r).collect();
+    let judge = t.cx.count() == before;
+    let mut overridden = BTreeMap::new();
+    let mut listeners = Vec::new();
+    for (i, t) in drafts {
+        let affinity = [("NONE", ClientAffinity::None), ("SOURCE_IP", ClientAffinity::SourceIp)];
+        let client_affinity = t.or("client_affinity", ClientAffinity::default(), "NONE", |n| n.choice(&affinity, &[]));
+        let own: Vec<PortRange> = ranges.iter().filter(|(l, _)| *l == i).map(|(_, r)| *r).collect();
+        let ports = judge.then_some(endpoint_groups::Ports { own: &own, all: &all });
+        let endpoint_groups = endpoint_groups::read(&t, names, ports, &mut overridden);
+        t.finish();
+        listeners.push(AcceleratorListener { port_ranges: own, client_affinity, endpoint_groups });
+    }
+    t.finish();
+    let addresses = addresses?;
+    if judge {
+        for (address, place) in &addresses {
+            for range in &all {
+                let ports = range.from_port..=range.to_port;
+                sockets.claim(place, *address, ports, format!("accelerator {name}, its listener"));
+            }
+        }
+    }
+    let [(first, _), (second, _)] = addresses;
+    Some(Accelerator { name: AcceleratorName::new(name), addresses: [first, second], enabled, listeners })
+}
+
+/// The two static addresses. No other accelerator has either of them, whatever the ports: an address is an
+/// accelerator's identity (`spec/global-accelerator.md` section 2.2).
+fn addresses<'a>(
+    t: &Table<'a>,
+    name: &str,
+    dual: bool,
+    owners: &mut BTreeMap<IpAddr, String>,
+) -> Option<[(IpAddr, Node<'a>); 2]> {
+    let list = t.need("addresses")?.list_of(2..=2, "addresses")?;
+    let mut read = list.into_iter().filter_map(|node| {
+        let address = node.parse(check_host_address)?;
+        if address.is_ipv6() && !dual {
+            node.problem("an IPv6 address is not built yet: the accelerator is of type IPV4");
+            return None;
+        }
+        match owners.insert(address, name.to_owned()) {
+            Some(other) if other == name => node.problem(format!("duplicate: {address} is given twice")),
+            Some(other) => node.problem(format!("clash: {address} belongs to accelerator {other}")),
+            None => return Some((address, node)),
+        }
+        None
+    });
+    let (first, second) = (read.next(), read.next());
+    Some([first?, second?])
+}
+
+/// One to ten ranges; no port twice in the accelerator (`spec/global-accelerator.md` section 3).
+fn read_ranges(t: &Table<'_>, listener: usize, ranges: &mut Vec<(usize, PortRange)>) {
+    for node in t.need("port_ranges").and_then(|n| n.list_of(1..=10, "ranges")).unwrap_or_default() {
+        let Some(t) = node.table() else { continue };
+        let from_port = t.need("from_port").and_then(|n| n.int(1..=65_535));
+        let to_port = t.need("to_port").and_then(|n| n.int(1..=65_535));
+        t.finish();
+        let (Some(from_port), Some(to_port)) = (from_port, to_port) else { continue };
+        let range = PortRange { from_port, to_port };
+        if from_port > to_port {
+            node.problem(format!("from_port, {from_port}, is above to_port, {to_port}"));
+        } else if let Some((other, taken)) = ranges.iter().find(|(_, r)| r.overlaps(range)) {
+            let whose = if *other == listener { "this listener".to_owned() } else { format!("listeners[{other}]") };
+            node.problem(format!(
+                "clash: {from_port}-{to_port} overlaps {}-{} of {whose}",
+                taken.from_port, taken.to_port
+            ));
+        } else {
+            ranges.push((listener, range));
+        }
+    }
+}

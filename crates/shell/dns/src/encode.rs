@@ -1,0 +1,90 @@
+use hickory_proto::ProtoError;
+use hickory_proto::op::{Edns, Header, Metadata, ResponseCode};
+use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
+use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
+
+use crate::client_subnet::ClientSubnet;
+use crate::respond::Response;
+use crate::wire::Reading;
+
+/// UDP payload size that we state and never exceed (DNS flag day 2020).
+pub(crate) const UDP_PAYLOAD: u16 = 1_232;
+/// UDP payload size of a client that states none (RFC 1035 section 4.2.1).
+const PLAIN_UDP_PAYLOAD: u16 = 512;
+/// Option codes (IANA, "DNS EDNS0 Option Codes").
+const CLIENT_SUBNET: u16 = 8;
+const EXTENDED_ERROR: u16 = 15;
+
+/// The header and, if `with_question`, the one question of a message; none if hickory cannot read them.
+pub(crate) fn decode(message: &[u8], with_question: bool) -> Option<(Header, Queries)> {
+    let mut decoder = BinDecoder::new(message);
+    let header = Header::read(&mut decoder).ok()?;
+    let queries = Queries::read(&mut decoder, usize::from(with_question)).ok()?;
+    Some((header, queries))
+}
+
+/// The most octets that a response to `reading` may have over UDP (`spec/dns.md` §5.4).
+pub(crate) fn udp_limit(reading: &Reading<'_>) -> u16 {
+    reading.opt.map_or(PLAIN_UDP_PAYLOAD, |opt| opt.payload.clamp(PLAIN_UDP_PAYLOAD, UDP_PAYLOAD))
+}
+
+/// The bytes of `response`: the question as it came, and an OPT record if one came.
+///
+/// What does not fit into `limit` octets leaves an empty answer with TC set, rather than part of one (`spec/dns.md`
+/// §5.5). Errors: a record that cannot be written, which none of ours is.
+pub(crate) fn encode(
+    request: &Header,
+    queries: &Queries,
+    reading: &Reading<'_>,
+    subnet: Option<&ClientSubnet>,
+    response: &Response,
+    limit: u16,
+) -> Result<Vec<u8>, ProtoError> {
+    let mut metadata = Metadata::response_from_request(request);
+    metadata.response_code = response.code;
+    metadata.authoritative = response.authoritative;
+    // An authoritative server should clear it (RFC 4035 section 3.1.6).
+    metadata.checking_disabled = false;
+    let edns = reading.opt.map(|opt| {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_PAYLOAD).set_dnssec_ok(opt.dnssec_ok);
+        if let Some(subnet) = subnet {
+            let data = subnet.with_scope(response.scope);
+            edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, data));
+        }
+        if let Some(code) = response.extended_error {
+            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, code.to_be_bytes().to_vec()));
+        }
+        edns
+    });
+    let bytes = write(metadata, queries, edns.as_ref(), &response.answers, response.soa.as_ref())?;
+    if bytes.len() <= usize::from(limit) {
+        return Ok(bytes);
+    }
+    metadata.truncation = true;
+    write(metadata, queries, edns.as_ref(), &[], None)
+}
+
+/// A refusal to a message of which not even the header's question could be read: identifier, flags and code.
+pub(crate) fn bare(message: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
+    let (header, none) = decode(message, false)?;
+    encode(&header, &none, &Reading::default(), None, &Response::error(code), u16::MAX).ok()
+}
+
+fn write(
+    metadata: Metadata,
+    queries: &Queries,
+    edns: Option<&Edns>,
+    answers: &[Record],
+    soa: Option<&Record>,
+) -> Result<Vec<u8>, ProtoError> {
+    let mut bytes = Vec::with_capacity(usize::from(PLAIN_UDP_PAYLOAD));
+    let mut encoder = BinEncoder::new(&mut bytes);
+    let none = std::iter::empty::<&Record>;
+    MessageResponseBuilder::new(queries, edns)
+        .build(metadata, answers, none(), soa, none())
+        .destructive_emit(&mut encoder)?;
+    Ok(bytes)
+}

@@ -1,0 +1,67 @@
+use std::collections::VecDeque;
+
+use perigee_dataplane::EdgeView;
+use perigee_health::HealthState;
+use perigee_model::Instant;
+use serde::Serialize;
+use tracing::{info, warn};
+
+/// Changes kept for `status` (Perigee's choice).
+const KEPT: usize = 256;
+
+/// A load balancer's health changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthEvent {
+    /// Milliseconds since the start of the process.
+    pub at_ms: u64,
+    /// Its region.
+    pub region: String,
+    /// Its name.
+    pub load_balancer: String,
+    /// What counted before.
+    pub from: HealthState,
+    /// What counts now.
+    pub to: HealthState,
+}
+
+/// The latest changes, oldest first; the oldest is forgotten beyond 256.
+#[derive(Debug, Default)]
+pub(crate) struct Events(VecDeque<HealthEvent>);
+
+impl Events {
+    /// Finds what changed between two views of one generation, logs and keeps it.
+    pub(crate) fn compare(&mut self, before: &EdgeView, after: &EdgeView, now: Instant) {
+        if before.snapshot.generation != after.snapshot.generation {
+            return;
+        }
+        let pairs = before.health.load_balancers.iter().zip(&after.health.load_balancers);
+        for (lb, (from, to)) in after.snapshot.load_balancers.iter().zip(pairs) {
+            if from.effective() == to.effective() {
+                continue;
+            }
+            let event = HealthEvent {
+                at_ms: now.as_nanos() / 1_000_000,
+                region: after.snapshot.region(lb.region).code.to_string(),
+                load_balancer: lb.name.to_string(),
+                from: from.effective(),
+                to: to.effective(),
+            };
+            let failure = to.nodes.iter().find_map(|n| n.failure).map(|f| f.to_string());
+            let failure = failure.as_deref().unwrap_or("-");
+            let (region, name) = (&event.region, &event.load_balancer);
+            if event.to == HealthState::Unhealthy {
+                warn!(region, load_balancer = name, failure, "load balancer is unhealthy: new flows go elsewhere");
+            } else {
+                info!(region, load_balancer = name, state = ?event.to, "load balancer's health changed");
+            }
+            if self.0.len() == KEPT {
+                self.0.pop_front();
+            }
+            self.0.push_back(event);
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<HealthEvent> {
+        self.0.iter().cloned().collect()
+    }
+}

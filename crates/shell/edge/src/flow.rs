@@ -1,0 +1,120 @@
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use perigee_dataplane::{ConnectFailure, Connection, Output, Refusal};
+use perigee_model::ClientIp;
+use perigee_net::{Clock, HostStream, connect, proxy_protocol};
+use perigee_steering::{Candidate, Flow};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::Front;
+use perigee_net::Host;
+
+/// Brings a flow to an endpoint: drives its machine with real connects and real time.
+///
+/// Gives the endpoint's connection, ready for the client's bytes. Dropping the future abandons every attempt.
+pub(crate) async fn establish(
+    mut connection: Connection,
+    flow: &Flow,
+    front: &Arc<Front>,
+    host: &Host,
+    clock: Clock,
+    moved_on: impl Fn(),
+) -> Result<(HostStream, Candidate), Refusal> {
+    let client_ip = connection.view().snapshot.settings.client_ip;
+    let mut attempts: JoinSet<(usize, io::Result<HostStream>)> = JoinSet::new();
+    let mut running = Vec::new();
+    let mut ready: Option<HostStream> = None;
+    loop {
+        while let Some(output) = connection.poll_output() {
+            match output {
+                Output::Connect { attempt, candidate } => {
+                    if attempt > 0 {
+                        moved_on();
+                    }
+                    let (host, flow) = (host.clone(), *flow);
+                    let task =
+                        attempts.spawn(async move { (attempt, open(&host, client_ip, &flow, &candidate).await) });
+                    running.push((attempt, task));
+                }
+                Output::Abandon { attempt } => {
+                    running.iter().filter(|(a, _)| *a == attempt).for_each(|(_, task)| task.abort());
+                }
+                Output::Use { candidate, .. } => {
+                    // The machine speaks of the attempt just reported, whose stream is in hand.
+                    let stream = ready.take().ok_or(Refusal::Refused)?;
+                    drain_evidence(&mut connection, front);
+                    return Ok((stream, candidate));
+                }
+                Output::Refuse(refusal) => return Err(refusal),
+                Output::Evidence { node, evidence } => front.evidence(&node, evidence),
+            }
+        }
+        let timer = async {
+            match connection.poll_timeout() {
+                Some(at) => tokio::time::sleep_until(clock.deadline(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(joined) = attempts.join_next() => match joined {
+                Ok((attempt, Ok(stream))) => {
+                    ready = Some(stream);
+                    connection.connected(attempt);
+                }
+                Ok((attempt, Err(error))) => connection.failed(attempt, failure_of(&error), clock.now()),
+                // Abandoned.
+                Err(_) => {}
+            },
+            () = timer => connection.handle_timeout(clock.now()),
+        }
+    }
+}
+
+fn drain_evidence(connection: &mut Connection, front: &Front) {
+    while let Some(output) = connection.poll_output() {
+        if let Output::Evidence { node, evidence } = output {
+            front.evidence(&node, evidence);
+        }
+    }
+}
+
+/// Opens the second connection so that the load balancer learns who the client is.
+async fn open(host: &Host, client_ip: ClientIp, flow: &Flow, candidate: &Candidate) -> io::Result<HostStream> {
+    let client = flow.client;
+    let on_loopback = |a: IpAddr| matches!(a, IpAddr::V4(a) if a.is_loopback());
+    let bind = match client_ip {
+        ClientIp::Bind => true,
+        ClientIp::ProxyV2 => false,
+        ClientIp::Auto => on_loopback(client.ip()) && on_loopback(candidate.address.ip()),
+    };
+    let source = (bind && candidate.client_ip_preservation).then_some(client.ip());
+    let mut stream = connect(host, source, candidate.address).await?;
+    if !bind {
+        let header = if candidate.client_ip_preservation {
+            proxy_protocol::encode(client, flow.destination)
+        } else {
+            proxy_protocol::encode_local()
+        };
+        stream.write_all(&header).await?;
+    }
+    Ok(stream)
+}
+
+fn failure_of(error: &io::Error) -> ConnectFailure {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ConnectFailure::Local,
+        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectFailure::Local,
+        _ => ConnectFailure::Refused,
+    }
+}
+
+/// The flow of an accepted connection.
+pub(crate) fn flow_of(client: &TcpStream, peer: SocketAddr) -> io::Result<Flow> {
+    Ok(Flow { client: peer, destination: client.local_addr()? })
+}

@@ -1,0 +1,242 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use perigee_geo::PopIndex;
+use perigee_model::Snapshot;
+use perigee_net::{Clock, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tracing::{debug, info};
+
+use crate::flow::{establish, flow_of};
+use crate::metrics::{DirectionLabels, FlowLabels, RefusalLabels};
+use crate::relay::{End, relay};
+use crate::{Front, Metrics};
+
+/// The simulated machines of the points of presence: made when first used, so that one can be killed.
+#[derive(Debug, Default)]
+pub struct PopHosts(Mutex<BTreeMap<PopIndex, Host>>);
+
+impl PopHosts {
+    /// The machine of a point of presence.
+    pub fn get(&self, pop: PopIndex) -> Host {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.entry(pop).or_insert_with(|| Host::new(format!("pop {}", pop.0))).clone()
+    }
+}
+
+/// What an edge proxy is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProxyStatus {
+    /// Flows open now.
+    pub active_flows: u32,
+    /// Where it listens.
+    pub listening: Vec<SocketAddr>,
+}
+
+/// The edge proxy: listeners on the accelerators' static addresses and the flows that came in by them.
+#[derive(Debug)]
+pub struct Proxy {
+    front: Arc<Front>,
+    pops: Arc<PopHosts>,
+    metrics: Metrics,
+    clock: Clock,
+    shutdown: Shutdown,
+    gate: Gate,
+    listeners: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
+    connecting: AtomicUsize,
+    settled: Notify,
+}
+
+impl Proxy {
+    /// Starts listening on every address and port of the accelerators of the front tier's snapshot.
+    ///
+    /// Errors: an address cannot be bound; the error names it.
+    pub async fn start(
+        front: Arc<Front>,
+        pops: Arc<PopHosts>,
+        metrics: Metrics,
+        clock: Clock,
+        shutdown: Shutdown,
+    ) -> io::Result<Arc<Self>> {
+        let snapshot = front.view().snapshot.clone();
+        let gate = Gate::new(snapshot.settings.limits.edge_flows, metrics.limit("edge_flows"));
+        let proxy = Arc::new(Self {
+            front,
+            pops,
+            metrics,
+            clock,
+            shutdown,
+            gate,
+            listeners: Mutex::default(),
+            connecting: AtomicUsize::new(0),
+            settled: Notify::new(),
+        });
+        proxy.clone().listen(&snapshot).await?;
+        Ok(proxy)
+    }
+
+    /// Follows a new snapshot: listens where it now says, stops listening where it no longer does. Flows stay.
+    ///
+    /// Errors: a new address cannot be bound; what could be bound is listened on.
+    pub async fn set_snapshot(self: &Arc<Self>, snapshot: &Snapshot) -> io::Result<()> {
+        self.gate.set_limit(snapshot.settings.limits.edge_flows);
+        self.clone().listen(snapshot).await
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> ProxyStatus {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        ProxyStatus { active_flows: self.gate.inside(), listening: listeners.keys().copied().collect() }
+    }
+
+    /// Waits until every accepted flow is joined to its endpoint or refused: from then on the regions may drain.
+    pub async fn connected(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.connecting.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    async fn listen(self: Arc<Self>, snapshot: &Snapshot) -> io::Result<()> {
+        let wanted = addresses(snapshot);
+        {
+            let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+            listeners.retain(|address, task| {
+                let keep = wanted.contains(address);
+                if !keep {
+                    info!(%address, "stops listening");
+                    task.abort();
+                }
+                keep
+            });
+        }
+        let mut failed = Ok(());
+        for address in wanted {
+            if self.listeners.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&address) {
+                continue;
+            }
+            match Host::new(format!("edge {address}")).listen(address).await {
+                Ok(listener) => {
+                    let task = tokio::spawn(self.clone().accept(listener, self.shutdown.clone()));
+                    let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+                    listeners.insert(address, task.abort_handle());
+                }
+                Err(error) if failed.is_ok() => {
+                    failed = Err(io::Error::new(error.kind(), format!("edge cannot listen on {address}: {error}")));
+                }
+                Err(_) => {}
+            }
+        }
+        failed
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: HostListener, shutdown: Shutdown) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = shutdown.draining() => break,
+            };
+            self.take(accepted);
+        }
+        // What the kernel completed before the end is still ours to serve.
+        while let Some(accepted) = listener.accept_pending() {
+            self.take(accepted);
+        }
+    }
+
+    fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr)) {
+        let Some(pass) = self.gate.enter() else {
+            reset_on_drop(stream.socket());
+            return;
+        };
+        self.connecting.fetch_add(1, Ordering::AcqRel);
+        self.metrics.active_flows.inc();
+        let proxy = self.clone();
+        self.shutdown.spawn(async move {
+            proxy.serve(stream, peer, pass).await;
+            proxy.metrics.active_flows.dec();
+        });
+    }
+
+    async fn serve(&self, mut client: HostStream, peer: SocketAddr, _pass: Pass) {
+        let established = self.establish(&client, peer).await;
+        if self.connecting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.settled.notify_waiters();
+        }
+        let (mut endpoint, host, labels, idle) = match established {
+            Ok(established) => established,
+            Err(reason) => {
+                debug!(%peer, reason, "flow refused");
+                self.metrics.refused.get_or_create(&RefusalLabels { reason: reason.to_owned() }).inc();
+                reset_on_drop(client.socket());
+                return;
+            }
+        };
+        self.metrics.new_flows.get_or_create(&labels).inc();
+        let relayed = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle)).await;
+        let Some(relayed) = relayed else {
+            // The point of presence died with its flows.
+            reset_on_drop(client.socket());
+            reset_on_drop(endpoint.socket());
+            return;
+        };
+        let count = |direction: &str, bytes| {
+            self.metrics.bytes.get_or_create(&DirectionLabels { direction: direction.to_owned() }).inc_by(bytes);
+        };
+        count("in", relayed.bytes_in);
+        count("out", relayed.bytes_out);
+        match relayed.end {
+            End::Closed => {}
+            End::Idle => {
+                self.metrics.idle_closed.inc();
+            }
+            End::Broken => {
+                reset_on_drop(client.socket());
+                reset_on_drop(endpoint.socket());
+            }
+        }
+    }
+
+    async fn establish(
+        &self,
+        client: &HostStream,
+        peer: SocketAddr,
+    ) -> Result<(HostStream, Host, FlowLabels, std::time::Duration), &'static str> {
+        let flow = flow_of(client.socket(), peer).map_err(|_| "client_gone")?;
+        let view = self.front.view();
+        let connection = view.open(flow, self.clock.now()).map_err(|r| r.name())?;
+        let host = self.pops.get(connection.pop());
+        let (accelerator, pop) = (connection.accelerator(), connection.pop());
+        let moved_on = || {
+            self.metrics.moved_on.inc();
+        };
+        let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
+        let (endpoint, candidate) = host.run(work).await.ok_or("pop_down")?.map_err(|r| r.name())?;
+        let lb = view.snapshot.load_balancer(candidate.load_balancer);
+        let labels = FlowLabels {
+            accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
+            pop: view.atlas.pops()[pop.0].code.to_string(),
+            region: view.snapshot.region(lb.region).code.to_string(),
+        };
+        Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
+    }
+}
+
+fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for accelerator in &snapshot.accelerators {
+        let ranges = accelerator.listeners.iter().flat_map(|l| &l.port_ranges);
+        for port in ranges.flat_map(|r| r.from_port..=r.to_port) {
+            addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));
+        }
+    }
+    addresses
+}
