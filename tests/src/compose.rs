@@ -26,9 +26,17 @@ pub const TOKYO: &str = "ap-northeast-1";
 const INTO_SEOUL: [(&str, &str); 4] =
     [("edge-icn", "10.82.0.11"), ("edge-nrt", "10.82.0.12"), ("dns-seoul", "10.82.0.53"), ("dns-tokyo", "10.82.0.54")];
 
-/// An address, on a network that this machine's bridge is on, of every role that answers `/readyz`.
-const READY: [&str; 8] =
-    ["10.82.0.11", "10.82.0.12", "10.82.0.53", "10.82.0.54", "10.82.1.1", "10.82.3.1", "10.81.1.1", "10.81.3.1"];
+/// The admin API of every role that watches others, at an address that this machine's bridges reach.
+const READY: [&str; 8] = [
+    "10.82.0.11:7070",
+    "10.82.0.12:7070",
+    "10.82.0.53:7070",
+    "10.82.0.54:7070",
+    "10.82.1.1:7071",
+    "10.82.3.1:7071",
+    "10.81.1.1:7071",
+    "10.81.3.1:7071",
+];
 
 /// How long anything awaited may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,7 +58,7 @@ impl Stack {
         for (client, region) in [("client-seoul", SEOUL), ("client-tokyo", TOKYO)] {
             await_state(&format!("{client} is served by all four targets of {region}"), || {
                 STATIC_URLS.iter().all(|url| {
-                    let slice = stack.load(client, &["--rate=40", "--for=1s", "--new", url]).finish();
+                    let slice = stack.load(client, &["--rate=40", "--for=1", "--new", url]).finish();
                     slice.failed() == 0 && slice.served_only_by(region) && slice.targets() == 4
                 })
             });
@@ -108,7 +116,7 @@ impl Stack {
         let began = Instant::now();
         let mut failed = 0;
         loop {
-            let slice = self.load("client-seoul", &["--rate=100", "--for=2s", "--new", STATIC_URLS[0]]).finish();
+            let slice = self.load("client-seoul", &["--rate=100", "--for=2", "--new", STATIC_URLS[0]]).finish();
             failed += slice.failed();
             if slice.served_only_by(region) && slice.failed() == 0 {
                 return (began.elapsed(), failed);
@@ -191,9 +199,9 @@ impl Load {
         self.lines.read_to_string(&mut rest).unwrap_or_else(|e| panic!("cannot read from docker: {e}"));
         let last = rest.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         match serde_json::from_str::<Value>(last) {
-            Ok(summary) if summary["requests"].is_u64() => {
+            Ok(mut last) if last["summary"]["requests"].is_u64() => {
                 let _ = self.child.wait();
-                Measured(summary)
+                Measured(last["summary"].take())
             }
             _ => panic!("the load printed no summary but {last:?}: {}", self.complaint()),
         }
@@ -299,7 +307,7 @@ fn await_state(what: &str, mut holds: impl FnMut() -> bool) {
 
 fn is_ready(address: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
-        let address: SocketAddr = format!("{address}:7070").parse().map_err(std::io::Error::other)?;
+        let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

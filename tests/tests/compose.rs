@@ -9,7 +9,7 @@ mod compose {
     use perigee_tests::compose::{Measured, SEOUL, STATIC_URLS, Stack, TOKYO, unix_ms};
 
     /// How long the load of a test goes on, and when its region goes.
-    const LOAD: [&str; 3] = ["--rate=200", "--for=20s", STATIC_URLS[0]];
+    const LOAD: [&str; 3] = ["--rate=200", "--for=20", STATIC_URLS[0]];
     const SECONDS_BEFORE: usize = 4;
 
     /// Traffic must be home by then (issue's figure for a restored region).

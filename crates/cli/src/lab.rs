@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::num::NonZeroI32;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::str::FromStr;
@@ -22,6 +21,9 @@ const LOOPBACK_INDEX: u32 = 1;
 
 /// Default routes deleted at most: one per attached network, and a container of the lab has three.
 const DEFAULT_ROUTES_MAX: usize = 16;
+
+/// Linux's "operation not permitted": the capability is missing.
+const EPERM: i32 = 1;
 
 /// Linux's "no such process", which rtnetlink answers when no route matches a deletion (`rtnetlink(7)`).
 const ESRCH: i32 = 3;
@@ -72,8 +74,8 @@ pub(crate) enum LabError {
     /// No netlink socket or no signal handler; the kernel's reason follows.
     #[error("cannot set up the lab container: {0}")]
     Io(#[from] std::io::Error),
-    /// The kernel refused an address or a route, mostly for want of `NET_ADMIN`.
-    #[error("cannot {what}: {source}; the container needs cap_add: [NET_ADMIN]")]
+    /// The kernel refused an address or a route.
+    #[error("cannot {what}: {source}{}", hint(source))]
     Netlink {
         /// What was tried.
         what: String,
@@ -86,19 +88,16 @@ pub(crate) enum LabError {
 }
 
 impl Lab {
-    /// Applies addresses and routes, then becomes the command, or waits to be told to end if there is none.
+    /// Applies addresses and routes, then becomes the command, or waits to be told to end and ends if there is none.
     ///
-    /// Starts a runtime of its own, so it must not be called from inside one (that panics). Returns only without a
-    /// command or with an error.
-    pub(crate) fn run(&self) -> Result<(), LabError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.apply())?;
+    /// Returns only with an error, worded for a person.
+    pub(crate) async fn run(self) -> Result<Infallible, String> {
+        self.apply().await.map_err(|e| e.to_string())?;
         if self.command.is_empty() {
-            return Ok(runtime.block_on(wait_for_the_end())?);
+            wait_for_the_end().await.map_err(|e| LabError::Io(e).to_string())?;
+            std::process::exit(0);
         }
-        drop(runtime);
-        let Err(error) = self.become_command();
-        Err(LabError::Exec(error))
+        Err(LabError::Exec(self.become_command()).to_string())
     }
 
     async fn apply(&self) -> Result<(), LabError> {
@@ -125,8 +124,12 @@ impl Lab {
         Ok(())
     }
 
-    fn become_command(&self) -> Result<Infallible, std::io::Error> {
-        Err(Command::new(std::env::current_exe()?).args(&self.command).exec())
+    /// Replaces this process; gives the error if that fails. Other threads and sockets of this one end with it.
+    fn become_command(&self) -> std::io::Error {
+        match std::env::current_exe() {
+            Ok(program) => Command::new(program).args(&self.command).exec(),
+            Err(error) => error,
+        }
     }
 }
 
@@ -140,11 +143,23 @@ async fn delete_default_routes(netlink: &Handle) -> Result<(), LabError> {
             .scope(RouteScope::NoWhere)
             .build();
         match netlink.route().del(any_default).execute().await {
-            Err(rtnetlink::Error::NetlinkError(e)) if e.code.map(NonZeroI32::get) == Some(-ESRCH) => return Ok(()),
+            Err(error) if errno(&error) == Some(ESRCH) => return Ok(()),
             result => refused(result, || "delete the default route".into())?,
         }
     }
     Ok(())
+}
+
+/// The kernel's error number, if the error is the kernel's.
+fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| -code.get()),
+        _ => None,
+    }
+}
+
+fn hint(error: &rtnetlink::Error) -> &'static str {
+    if errno(error) == Some(EPERM) { "; the container needs cap_add: [NET_ADMIN]" } else { "" }
 }
 
 fn refused(result: Result<(), rtnetlink::Error>, what: impl FnOnce() -> String) -> Result<(), LabError> {

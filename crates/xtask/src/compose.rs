@@ -25,24 +25,24 @@ const TEST_PROJECTS: &str = "perigee-test-";
 /// How long the stack may take until every role says it is ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// One address of every container with a role, in the order of `compose/compose.yaml`.
+/// The admin API of every container with a role, in the order of `compose/compose.yaml`.
 const ROLES: &[(&str, &str)] = &[
-    ("edge-icn", "10.82.0.11"),
-    ("edge-nrt", "10.82.0.12"),
-    ("dns-seoul", "10.82.0.53"),
-    ("dns-tokyo", "10.82.0.54"),
-    ("lb-seoul-a", "10.82.1.1"),
-    ("lb-seoul-c", "10.82.3.1"),
-    ("target-seoul-a1", "10.82.1.10"),
-    ("target-seoul-a2", "10.82.1.11"),
-    ("target-seoul-c1", "10.82.3.10"),
-    ("target-seoul-c2", "10.82.3.11"),
-    ("lb-tokyo-a", "10.81.1.1"),
-    ("lb-tokyo-c", "10.81.3.1"),
-    ("target-tokyo-a1", "10.81.1.10"),
-    ("target-tokyo-a2", "10.81.1.11"),
-    ("target-tokyo-c1", "10.81.3.10"),
-    ("target-tokyo-c2", "10.81.3.11"),
+    ("edge-icn", "10.82.0.11:7070"),
+    ("edge-nrt", "10.82.0.12:7070"),
+    ("dns-seoul", "10.82.0.53:7070"),
+    ("dns-tokyo", "10.82.0.54:7070"),
+    ("lb-seoul-a", "10.82.1.1:7071"),
+    ("lb-seoul-c", "10.82.3.1:7071"),
+    ("target-seoul-a1", "10.82.1.10:7070"),
+    ("target-seoul-a2", "10.82.1.11:7070"),
+    ("target-seoul-c1", "10.82.3.10:7070"),
+    ("target-seoul-c2", "10.82.3.11:7070"),
+    ("lb-tokyo-a", "10.81.1.1:7071"),
+    ("lb-tokyo-c", "10.81.3.1:7071"),
+    ("target-tokyo-a1", "10.81.1.10:7070"),
+    ("target-tokyo-a2", "10.81.1.11:7070"),
+    ("target-tokyo-c1", "10.81.3.10:7070"),
+    ("target-tokyo-c2", "10.81.3.11:7070"),
 ];
 
 /// What to do with the stack.
@@ -127,7 +127,7 @@ fn up() -> Result<(), Failure> {
         return Err(Failure::new(format!("not ready after {} s: {}", READY.as_secs(), names.join(", "))));
     }
     println!("{} roles are ready. Try:", ROLES.len());
-    println!("  docker exec {0} /perigee load --for 10s http://198.51.100.1:8080/", container("client-seoul")?);
+    println!("  docker exec {0} /perigee load --for 10 http://198.51.100.1:8080/", container("client-seoul")?);
     println!("  docker kill {0} {1}", container("lb-seoul-a")?, container("lb-seoul-c")?);
     println!("  cargo xtask compose down");
     Ok(())
@@ -141,10 +141,10 @@ fn container(service: &str) -> Result<String, Failure> {
     names.lines().next().map(str::to_owned).ok_or_else(|| Failure::new(format!("no container with {service}")))
 }
 
-/// Whether the role at `address` answers `/readyz` with 200. The host reaches containers by their bridges.
+/// Whether the admin API at `address` answers `/readyz` with 200. The host reaches containers by their bridges.
 fn is_ready(address: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
-        let address: SocketAddr = format!("{address}:7070").parse().map_err(std::io::Error::other)?;
+        let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
@@ -169,17 +169,19 @@ mod tests {
     #[test]
     fn every_role_that_is_awaited_is_in_the_compose_file_with_its_address() {
         let text = std::fs::read_to_string(root().join("compose/compose.yaml")).unwrap();
-        for (service, address) in ROLES {
+        for (service, admin) in ROLES {
+            let (address, port) = admin.split_once(':').unwrap();
             let section = text.split(&format!("\n  {service}:\n")).nth(1).unwrap_or_default();
             let section = section.split("\n\n").next().unwrap_or_default();
             assert!(section.contains(&format!("ipv4_address: {address} ")), "{service} has no address {address}");
+            assert!(section.contains(&format!("--admin=0.0.0.0:{port}")), "{service} has no admin port {port}");
         }
     }
 
     #[test]
     fn an_address_without_a_server_is_not_ready() {
         // Nothing listens on 7070 of an address of the loopback network that Perigee gives to nobody.
-        assert!(!is_ready("127.254.254.254"));
+        assert!(!is_ready("127.254.254.254:7070"));
         assert!(!is_ready("no address"));
     }
 }

@@ -205,6 +205,19 @@ impl Balancer {
         }
     }
 
+    /// Forgets what is known of the targets' health, as a node does whose machine was down: all registered targets are
+    /// initial again and due for a check at `now`. Probes under way are given up; running requests stay counted until
+    /// their tokens come back.
+    pub fn restart(&mut self, now: Instant) {
+        for member in self.members.values_mut().filter(|m| m.draining_until.is_none()) {
+            member.restart(now);
+        }
+        let names: Vec<TargetGroupName> = self.groups.keys().cloned().collect();
+        for name in &names {
+            self.refresh(name);
+        }
+    }
+
     /// What the front tier is told when it samples this node: the groups that count, in name order.
     pub fn report(&self) -> NodeReport {
         let group_report = |(name, group): (&TargetGroupName, &Group)| {

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn malformed_subnets_are_told_apart_from_good_ones() {
-        let good: [(&[u8], Option<(&str, u8)>); 6] = [
+        type Network = Option<(&'static str, u8)>;
+        let good: [(&[u8], Network); 6] = [
             (&[0, 1, 24, 0, 168, 126, 63], Some(("168.126.63.0", 24))),
             (&[0, 1, 20, 0, 168, 126, 0x30], Some(("168.126.48.0", 20))),
             (&[0, 1, 32, 0, 1, 2, 3, 4], Some(("1.2.3.4", 32))),

@@ -62,7 +62,9 @@ impl Responder {
     /// Over UDP the answer has at most 512 octets, or with EDNS what the client states, never above 1,232. Malformed
     /// messages get FORMERR. Never panics, whatever the bytes.
     pub fn answer(&self, message: &[u8], source: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
-        self.reply(message, transport, |reading, subnet, decoded| self.decide(reading, subnet, decoded, source, transport))
+        self.reply(message, transport, |reading, subnet, decoded| {
+            self.decide(reading, subnet, decoded, source, transport)
+        })
     }
 
     /// As [`Self::answer`] for a host that fails: SERVFAIL to every query.

@@ -18,7 +18,8 @@ const PORT_ATTEMPTS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses, each for UDP and TCP; port 0 takes any port, the same for both. Those that name an address are also
-    /// what `ns1` in the zone points to.
+    /// what `ns1` in the zone points to. A host with several addresses lists each: from the unspecified address an
+    /// answer leaves with the source that the kernel's route prefers, and clients drop one that they did not ask.
     pub listen: Vec<SocketAddr>,
     /// The simulated host whose faults the sockets obey.
     pub host: Host,
@@ -55,8 +56,20 @@ impl Server {
         let responder = Arc::new(Responder::new(view, name_server, metrics));
         for (datagrams, listener) in bound {
             info!(address = %listener.local_addr(), "DNS listens (UDP and TCP)");
-            shutdown.spawn(udp::serve(datagrams, listener.local_addr(), host.clone(), responder.clone(), shutdown.clone()));
-            shutdown.spawn(tcp::serve(listener, host.clone(), responder.clone(), connections.clone(), shutdown.clone()));
+            shutdown.spawn(udp::serve(
+                datagrams,
+                listener.local_addr(),
+                host.clone(),
+                responder.clone(),
+                shutdown.clone(),
+            ));
+            shutdown.spawn(tcp::serve(
+                listener,
+                host.clone(),
+                responder.clone(),
+                connections.clone(),
+                shutdown.clone(),
+            ));
         }
         Ok(Self { addresses, connections })
     }

@@ -232,7 +232,8 @@ mod tests {
         let good = opt(&[]);
         let off_root = [b"\x01a".as_slice(), &good].concat();
         let pointer = b"\xc0\x0c\x00\x01\x00\x01".as_slice();
-        let long_name = [[b"\x3f".as_slice(), &[b'a'; 63]].concat().repeat(4), b"\x00\x00\x01\x00\x01".to_vec()].concat();
+        let long_name =
+            [[b"\x3f".as_slice(), &[b'a'; 63]].concat().repeat(4), b"\x00\x00\x01\x00\x01".to_vec()].concat();
         for (name, bytes) in [
             ("no question", message([0, 0, 0, 0], &[])),
             ("two questions", message([2, 0, 0, 0], &[QUESTION, QUESTION])),
@@ -245,12 +246,18 @@ mod tests {
             ("OPT not at the root", message([1, 0, 0, 1], &[QUESTION, &off_root])),
             ("option without length", message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0])])),
             ("option beyond its record", message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0, 5, 0, 1, 0, 0])])),
-            ("two subnets", message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0])])),
+            (
+                "two subnets",
+                message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0])]),
+            ),
             ("pointer in the question", message([1, 0, 0, 0], &[pointer])),
             ("label type 01", message([1, 0, 0, 0], &[b"\x41a\x00\x00\x01\x00\x01"])),
             ("label cut off", message([1, 0, 0, 0], &[b"\x05app"])),
             ("name of 257 octets", message([1, 0, 0, 0], &[&long_name])),
-            ("pointer forward", message([1, 0, 0, 1], &[QUESTION, b"\xc0\xff\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00"])),
+            (
+                "pointer forward",
+                message([1, 0, 0, 1], &[QUESTION, b"\xc0\xff\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00"]),
+            ),
         ] {
             assert!(!read(&bytes).unwrap().well_formed, "{name}");
         }

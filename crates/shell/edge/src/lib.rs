@@ -10,6 +10,7 @@ mod front;
 mod metrics;
 mod proxy;
 mod relay;
+mod shares;
 
 pub use events::HealthEvent;
 pub use front::Front;

@@ -15,6 +15,7 @@ use tracing::{debug, info};
 use crate::flow::{establish, flow_of};
 use crate::metrics::{DirectionLabels, FlowLabels, RefusalLabels};
 use crate::relay::{End, relay};
+use crate::shares::Shares;
 use crate::{Front, Metrics};
 
 /// The simulated machines of the points of presence: made when first used, so that one can be killed.
@@ -36,6 +37,8 @@ pub struct ProxyStatus {
     pub active_flows: u32,
     /// Where it listens.
     pub listening: Vec<SocketAddr>,
+    /// Flows joined within the last ten seconds, by region.
+    pub new_flows_10s: BTreeMap<String, u64>,
 }
 
 /// The edge proxy: listeners on the accelerators' static addresses and the flows that came in by them.
@@ -49,7 +52,9 @@ pub struct Proxy {
     gate: Gate,
     listeners: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
     connecting: AtomicUsize,
+    accepting: AtomicUsize,
     settled: Notify,
+    shares: Shares,
 }
 
 impl Proxy {
@@ -74,7 +79,9 @@ impl Proxy {
             gate,
             listeners: Mutex::default(),
             connecting: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(0),
             settled: Notify::new(),
+            shares: Shares::default(),
         });
         proxy.clone().listen(&snapshot).await?;
         Ok(proxy)
@@ -91,17 +98,37 @@ impl Proxy {
     /// What it is doing.
     pub fn status(&self) -> ProxyStatus {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        ProxyStatus { active_flows: self.gate.inside(), listening: listeners.keys().copied().collect() }
+        ProxyStatus {
+            active_flows: self.gate.inside(),
+            listening: listeners.keys().copied().collect(),
+            new_flows_10s: self.shares.last_ten_seconds(self.clock.now()),
+        }
+    }
+
+    /// Waits until no listener accepts any more, once the shutdown has begun.
+    pub async fn listeners_closed(&self) {
+        self.until_zero(&self.accepting).await;
     }
 
     /// Waits until every accepted flow is joined to its endpoint or refused: from then on the regions may drain.
     pub async fn connected(&self) {
+        self.until_zero(&self.connecting).await;
+    }
+
+    async fn until_zero(&self, count: &AtomicUsize) {
         loop {
-            let settled = self.settled.notified();
-            if self.connecting.load(Ordering::Acquire) == 0 {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if count.load(Ordering::Acquire) == 0 {
                 return;
             }
             settled.await;
+        }
+    }
+
+    fn leave(&self, count: &AtomicUsize) {
+        if count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.settled.notify_waiters();
         }
     }
 
@@ -114,6 +141,7 @@ impl Proxy {
                 if !keep {
                     info!(%address, "stops listening");
                     task.abort();
+                    self.leave(&self.accepting);
                 }
                 keep
             });
@@ -125,6 +153,7 @@ impl Proxy {
             }
             match Host::new(format!("edge {address}")).listen(address).await {
                 Ok(listener) => {
+                    self.accepting.fetch_add(1, Ordering::AcqRel);
                     let task = tokio::spawn(self.clone().accept(listener, self.shutdown.clone()));
                     let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
                     listeners.insert(address, task.abort_handle());
@@ -150,6 +179,8 @@ impl Proxy {
         while let Some(accepted) = listener.accept_pending() {
             self.take(accepted);
         }
+        drop(listener);
+        self.leave(&self.accepting);
     }
 
     fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr)) {
@@ -168,9 +199,7 @@ impl Proxy {
 
     async fn serve(&self, mut client: HostStream, peer: SocketAddr, _pass: Pass) {
         let established = self.establish(&client, peer).await;
-        if self.connecting.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.settled.notify_waiters();
-        }
+        self.leave(&self.connecting);
         let (mut endpoint, host, labels, idle) = match established {
             Ok(established) => established,
             Err(reason) => {
@@ -180,6 +209,7 @@ impl Proxy {
                 return;
             }
         };
+        self.shares.note(&labels.region, self.clock.now());
         self.metrics.new_flows.get_or_create(&labels).inc();
         let relayed = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle)).await;
         let Some(relayed) = relayed else {

@@ -36,6 +36,7 @@ pub(super) struct Member {
     pub(super) probing: bool,
     pub(super) draining_until: Option<Instant>,
     pub(super) in_flight: u32,
+    thresholds: Thresholds,
     next_probe: Instant,
 }
 
@@ -52,12 +53,14 @@ impl Member {
             probing: false,
             draining_until: None,
             in_flight: 0,
+            thresholds: thresholds(check),
             next_probe: now,
         }
     }
 
     /// Stays registered under a new configuration, or is registered again before it was gone.
     pub(super) fn stay(&mut self, check: &HealthCheck, now: Instant) {
+        self.thresholds = thresholds(check);
         if self.draining_until.take().is_some() {
             self.check = Check::new(thresholds(check));
             self.next_probe = now;
@@ -65,6 +68,13 @@ impl Member {
             self.check.set_thresholds(thresholds(check));
             self.next_probe = self.next_probe.min(now + check.interval);
         }
+    }
+
+    /// Knows nothing again.
+    pub(super) const fn restart(&mut self, now: Instant) {
+        self.check = Check::new(self.thresholds);
+        self.probing = false;
+        self.next_probe = now;
     }
 
     /// Whether a probe begins now; if so, the next one is an interval away.

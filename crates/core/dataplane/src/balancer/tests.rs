@@ -340,10 +340,23 @@ fn a_group_no_longer_referred_to_drains_whole_and_is_not_reported() {
     config.load_balancers[0].listeners[0].rules.clear();
     b.set_snapshot(Arc::new(config), LB, 0, at(1_000));
     assert_eq!(b.report().target_groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["web"]);
-    assert_eq!(states(&b), [TargetState::Healthy, TargetState::Draining]);
+    assert_eq!(states(&b), [TargetState::Draining, TargetState::Healthy], "groups register in name order");
     assert_eq!(route(&mut b, &API).0, 1);
     b.handle_timeout(at(31_000));
     assert_eq!(b.targets().len(), 1);
+}
+
+#[test]
+fn after_a_restart_nothing_is_known_of_the_targets_and_all_are_checked_at_once() {
+    let mut b = balancer(&[1, 2]);
+    check(&mut b, &[1], at(0));
+    check(&mut b, &[1], at(5_000));
+    let lost = probes(&mut b, at(10_000));
+    assert_eq!(lost.len(), 2);
+    b.restart(at(12_000));
+    assert_eq!(states(&b), [TargetState::Initial; 2]);
+    check(&mut b, &[1, 2], at(12_000));
+    assert_eq!(states(&b), [TargetState::Healthy; 2]);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+use serde_json::json;
+
+use super::{problems, sources};
+use crate::args::Check;
+use crate::geography::Geography;
+use crate::output;
+
+/// Validates a configuration; prints the result and each value's origin if asked.
+pub(crate) fn check(args: &Check) -> Result<(), String> {
+    let sources = sources(&args.sources)?;
+    let refused = |list: Vec<String>| {
+        if args.json {
+            output::line(json!({ "valid": false, "problems": list }).to_string());
+        }
+        Err(format!("{} problem(s)", list.len()))
+    };
+    let config = match perigee_config::load(&sources) {
+        Ok(config) => config,
+        Err(found) if args.json => {
+            output::line(json!({ "valid": false, "problems": found.iter().collect::<Vec<_>>() }).to_string());
+            return Err(format!("{} problem(s)", found.iter().count()));
+        }
+        Err(found) => return Err(problems(&found)),
+    };
+    // Places and the geographic database are part of a configuration that works.
+    if let Err(problem) = Geography::load(&config).and_then(|g| g.atlas(&config)) {
+        return if args.json { refused(vec![problem]) } else { Err(problem) };
+    }
+    if args.print {
+        output::line(if args.json { config.print_json() } else { config.print() });
+    } else if args.json {
+        output::line(json!({ "valid": true, "problems": [] }).to_string());
+    } else {
+        let s = &config.snapshot;
+        output::line(format!(
+            "valid: {} regions, {} load balancers, {} target groups, {} accelerators, zone {}",
+            s.regions.len(),
+            s.load_balancers.len(),
+            s.target_groups.len(),
+            s.accelerators.len(),
+            s.dns.origin
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+use perigee_admin::ask;
+use perigee_health::{HealthState, Reach, TargetState};
+
+use crate::args;
+use crate::output::{self, GREEN, RED, YELLOW, is_terminal, paint, table};
+use crate::stack::Status;
+
+/// Shows a running stack.
+pub(crate) async fn status(args: &args::Status) -> Result<(), String> {
+    let answer = ask(args.running.admin, "/v1/status", None).await.map_err(|e| e.to_string())?;
+    if args.running.json {
+        output::line(answer.to_string());
+        return Ok(());
+    }
+    let status: Status = serde_json::from_value(answer).map_err(|e| format!("a status of another version: {e}"))?;
+    output::line(format!(
+        "generation {}, behaviour {}, up {} s",
+        status.generation,
+        status.behaviour,
+        status.uptime_ms / 1_000
+    ));
+    if !status.load_balancers.is_empty() {
+        output::line("");
+        output::line(load_balancers(&status));
+    }
+    if !status.targets.is_empty() {
+        output::line("");
+        output::line(targets(&status));
+    }
+    if let Some(edge) = &status.edge {
+        let pop = edge.pop.as_ref().map_or(String::new(), |p| format!(" {p}"));
+        output::line(format!("\nedge{pop}: {} flows open on {}", edge.active_flows, edge.listening.join(", ")));
+        if !edge.dead_pops.is_empty() {
+            output::line(format!("out of the anycast: {}", edge.dead_pops.join(", ")));
+        }
+    }
+    for (machine, fault) in &status.faults {
+        output::line(format!("{} {machine}: {fault}", paint("fault", RED, is_terminal())));
+    }
+    if let Some(attribution) = &status.attribution {
+        output::line(format!("\n{attribution} (https://db-ip.com)"));
+    }
+    Ok(())
+}
+
+fn load_balancers(status: &Status) -> String {
+    let rows = status.load_balancers.iter().map(|lb| {
+        let nodes: Vec<String> = lb
+            .nodes
+            .iter()
+            .map(|n| {
+                let reach = match n.reach {
+                    Reach::Up if n.in_service => "in service",
+                    Reach::Up => "out of service",
+                    Reach::Unknown => "unknown",
+                    Reach::Down => "down",
+                    Reach::Recovering => "recovering",
+                };
+                let why = n.failure.map_or(String::new(), |f| format!(" ({f})"));
+                format!("{} {reach}{why}", n.zone)
+            })
+            .collect();
+        vec![
+            format!("{} ({})", lb.region, lb.city),
+            lb.name.clone(),
+            state(lb.measured),
+            lb.forced.map_or_else(|| "-".to_owned(), |f| format!("{f:?}").to_lowercase()),
+            state(lb.effective),
+            lb.share_percent.map_or_else(|| "-".to_owned(), |s| format!("{s:.1} %")),
+            nodes.join(", "),
+        ]
+    });
+    table(&["region", "load balancer", "measured", "forced", "effective", "share", "nodes"], rows.collect())
+}
+
+fn targets(status: &Status) -> String {
+    let rows = status.targets.iter().map(|t| {
+        let state = match t.state {
+            TargetState::Healthy => paint("healthy", GREEN, is_terminal()),
+            TargetState::Unhealthy => paint("unhealthy", RED, is_terminal()),
+            TargetState::Initial => "initial".to_owned(),
+            TargetState::Draining => paint("draining", YELLOW, is_terminal()),
+        };
+        let reason = t.reason.clone().unwrap_or_else(|| "-".to_owned());
+        vec![t.target.clone(), t.zone.clone(), t.target_group.clone(), state, reason, t.in_flight.to_string()]
+    });
+    table(&["target", "zone", "target group", "state", "reason", "in flight"], rows.collect())
+}
+
+fn state(state: HealthState) -> String {
+    match state {
+        HealthState::Initial => "initial".to_owned(),
+        HealthState::Healthy => paint("healthy", GREEN, is_terminal()),
+        HealthState::Unhealthy => paint("unhealthy", RED, is_terminal()),
+    }
+}

@@ -1,0 +1,168 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use perigee_admin::{Control, ControlError, Explain, Kill, Pending, Restore};
+use perigee_geo::PopIndex;
+use perigee_health::Forced;
+use perigee_model::LoadBalancerIndex;
+use perigee_net::{Fault, Host};
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::Stack;
+use crate::hosts::HostKey;
+
+/// How long a kill waits for the listeners to obey.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+/// Delay of `slow` if none is given.
+const SLOW_DEFAULT_MS: u64 = 1_000;
+
+impl Control for Stack {
+    fn ready(&self) -> Result<(), String> {
+        Self::ready(self)
+    }
+
+    fn status(&self) -> Value {
+        json!(Self::status(self))
+    }
+
+    fn events(&self) -> Value {
+        json!(self.front.as_ref().map(|f| f.events()).unwrap_or_default())
+    }
+
+    fn explain(&self, request: Explain) -> Result<Value, ControlError> {
+        Self::explain(self, &request).map(|e| json!(e)).map_err(ControlError::Invalid)
+    }
+
+    fn kill(&self, request: Kill) -> Pending<'_, Result<Value, ControlError>> {
+        Box::pin(self.break_something(request))
+    }
+
+    fn restore(&self, request: Restore) -> Pending<'_, Result<Value, ControlError>> {
+        Box::pin(self.mend(request))
+    }
+
+    fn reload(&self) -> Pending<'_, Result<Value, ControlError>> {
+        Box::pin(async {
+            let generation = Self::reload(self).await.map_err(ControlError::Refused)?;
+            Ok(json!({ "generation": generation }))
+        })
+    }
+}
+
+impl Stack {
+    async fn break_something(&self, Kill { what, how, delay_ms }: Kill) -> Result<Value, ControlError> {
+        let invalid = |message: String| Err(ControlError::Invalid(message));
+        if delay_ms.is_some_and(|ms| !(1..=60_000).contains(&ms)) {
+            return invalid("delay_ms must be 1 to 60000".to_owned());
+        }
+        let fault = match how.as_str() {
+            "crash" => Fault::Crash,
+            "blackhole" => Fault::Blackhole,
+            "error" => Fault::Error,
+            "slow" => Fault::Slow { delay_ms: delay_ms.unwrap_or(SLOW_DEFAULT_MS) },
+            "unhealthy" => return self.force(&what, Some(Forced::Unhealthy)),
+            other => {
+                return invalid(format!("{other:?} is no way to kill: crash, blackhole, error, slow or unhealthy"));
+            }
+        };
+        if let Some((pop, host)) = self.pop(&what) {
+            if fault.has_network() {
+                return invalid("an edge forwards bytes and knows no requests: crash or blackhole it".to_owned());
+            }
+            self.set_pop(pop, false);
+            host.set_fault(fault);
+            return Ok(report(&what, &how, 1));
+        }
+        let mut hosts = self.hosts_of(&what)?;
+        // A region or zone that errs or is slow is its application: the load balancers go on and notice. A crash or a
+        // blackhole takes everything.
+        if fault.has_network() && hosts.iter().any(|(key, _)| key.is_target()) {
+            hosts.retain(|(key, _)| key.is_target());
+        }
+        let count = hosts.len();
+        self.apply(hosts, fault).await;
+        info!(what, how, machines = count, "broken on purpose");
+        Ok(report(&what, &how, count))
+    }
+
+    async fn mend(&self, Restore { what }: Restore) -> Result<Value, ControlError> {
+        if let Some((pop, host)) = self.pop(&what) {
+            host.set_fault(Fault::None);
+            self.set_pop(pop, true);
+            return Ok(report(&what, "restored", 1));
+        }
+        let hosts = self.hosts_of(&what)?;
+        let count = hosts.len();
+        self.apply(hosts, Fault::None).await;
+        // The operator's word goes with it; there may have been none.
+        let _ = self.force(&what, None);
+        info!(what, machines = count, "mended");
+        Ok(report(&what, "restored", count))
+    }
+
+    async fn apply(&self, hosts: Vec<(HostKey, Host)>, fault: Fault) {
+        for (_, host) in &hosts {
+            host.set_fault(fault);
+        }
+        let settled = async {
+            for (_, host) in &hosts {
+                host.settled().await;
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
+    }
+
+    fn hosts_of(&self, what: &str) -> Result<Vec<(HostKey, Host)>, ControlError> {
+        let hosts = self.hosts.meant_by(what);
+        if hosts.is_empty() {
+            let snapshot = self.snapshot();
+            let regions: Vec<&str> = snapshot.regions.iter().map(|r| r.code.as_str()).collect();
+            let zones: Vec<&str> = snapshot.regions.iter().flat_map(|r| &r.zones).map(|z| z.as_str()).collect();
+            return Err(ControlError::NotFound(format!(
+                "this process runs nothing called {what:?}; there are regions ({}), zones ({}), load balancers \
+                 (region/name), targets (address:port) and edges (ICN)",
+                regions.join(", "),
+                zones.join(", ")
+            )));
+        }
+        Ok(hosts)
+    }
+
+    fn force(&self, what: &str, forced: Option<Forced>) -> Result<Value, ControlError> {
+        let Some(front) = &self.front else {
+            return Err(ControlError::Invalid("this process has no front tier whose word would count".to_owned()));
+        };
+        let snapshot = front.view().snapshot.clone();
+        let mut count = 0;
+        for (i, lb) in snapshot.load_balancers.iter().enumerate() {
+            let region = &snapshot.region(lb.region).code;
+            if region.as_str() == what || format!("{region}/{}", lb.name) == what {
+                front.force(region, &snapshot.load_balancer(LoadBalancerIndex(i)).name, forced);
+                count += 1;
+            }
+        }
+        if count == 0 {
+            let message =
+                format!("the operator's word is about regions and load balancers (region/name), not {what:?}");
+            return Err(ControlError::Invalid(message));
+        }
+        Ok(report(what, if forced.is_some() { "unhealthy" } else { "restored" }, count))
+    }
+
+    fn pop(&self, what: &str) -> Option<(PopIndex, Host)> {
+        self.proxy.as_ref()?;
+        let pop = self.front.as_ref()?.view().atlas.find_pop(what)?;
+        Some((pop, Arc::clone(&self.pops).get(pop)))
+    }
+
+    fn set_pop(&self, pop: PopIndex, alive: bool) {
+        if let Some(front) = &self.front {
+            front.set_pop(pop, alive);
+        }
+    }
+}
+
+fn report(what: &str, how: &str, machines: usize) -> Value {
+    json!({ "what": what, "how": how, "machines": machines })
+}

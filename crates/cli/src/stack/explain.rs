@@ -1,0 +1,124 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use perigee_admin::Explain;
+use perigee_config::Config;
+use perigee_dataplane::{Balancer, Edge, EdgeView, NameExplanation, RouteExplanation};
+use perigee_health::{GroupReport, NodeReport};
+use perigee_model::{Instant, LoadBalancerIndex};
+use perigee_rules::RequestHead;
+use perigee_steering::Flow;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Stack;
+use crate::geography::Geography;
+use crate::hosts::HostKey;
+
+/// The whole way of one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Explanation {
+    /// Whether a running stack's health was used; otherwise everything counts as healthy.
+    pub(crate) live: bool,
+    /// What DNS would answer this client, per name of the latency policy.
+    pub(crate) names: Vec<NameExplanation>,
+    /// What the accelerator would do with its flow.
+    pub(crate) route: RouteExplanation,
+    /// What the load balancer node would do with the request; none when the node runs in another process.
+    pub(crate) request: Option<Value>,
+    /// Whose geographic data it is.
+    pub(crate) attribution: Option<String>,
+}
+
+impl Stack {
+    /// Explains one request with the health of now.
+    ///
+    /// Errors: in words; the host names no accelerator, or this process has no front tier.
+    pub(crate) fn explain(&self, request: &Explain) -> Result<Explanation, String> {
+        let front = self.front.as_ref().ok_or("this process has no front tier; ask an edge or a DNS server")?;
+        let view = front.view();
+        let (names, route) = front_tier(&view, request)?;
+        let chosen = route.chosen.as_ref().and_then(|chosen| {
+            let nodes = self.regional.nodes();
+            let is_it = |key: &HostKey| matches!(key, HostKey::Node { address, .. } if *address == chosen.address.ip());
+            let node = nodes.iter().find(|(key, _)| is_it(key))?.1.clone();
+            let host = host_of(request, &route);
+            Some(node.explain(chosen.address.port(), &RequestHead { host: Some(&host), path: &request.path }))
+        });
+        let request = chosen.and_then(|trace| serde_json::to_value(trace).ok());
+        let attribution = self.attribution().map(str::to_owned);
+        Ok(Explanation { live: true, names, route, request, attribution })
+    }
+}
+
+/// Explains one request from the configuration alone: everything counts as healthy.
+pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explanation, String> {
+    let geography = Geography::load(config)?;
+    let snapshot = Arc::new(config.snapshot.clone());
+    let now = Instant::START;
+    let mut edge = Edge::new(snapshot.clone(), geography.atlas(config)?, None, now);
+    while let Some(sample) = edge.poll_sample(now) {
+        let region = snapshot.find_region(sample.node.region.as_str());
+        let lb = region.and_then(|r| snapshot.find_load_balancer(r, &sample.node.load_balancer));
+        let groups = lb.map(|lb| snapshot.load_balancer(lb).target_groups()).unwrap_or_default();
+        let target_groups = groups.iter().map(|g| {
+            let group = snapshot.target_group(*g);
+            let registered = u32::try_from(group.targets.len()).unwrap_or(u32::MAX);
+            GroupReport { name: group.name.to_string(), healthy: registered, registered, passes_dns: registered > 0 }
+        });
+        edge.sampled(&sample, Ok(NodeReport { target_groups: target_groups.collect() }), now);
+    }
+    let (names, route) = front_tier(edge.view(), request)?;
+    let trace = route.chosen.as_ref().and_then(|chosen| {
+        let (lb, node) = snapshot.load_balancers.iter().enumerate().find_map(|(i, lb)| {
+            let node = lb.nodes.iter().position(|n| n.address == chosen.address.ip())?;
+            Some((LoadBalancerIndex(i), node))
+        })?;
+        let mut balancer = Balancer::new(snapshot.clone(), lb, node, now);
+        while let Some(probe) = balancer.poll_probe(now) {
+            balancer.probed(probe.id, Ok(Some(200)));
+        }
+        let host = host_of(request, &route);
+        Some(balancer.explain(chosen.address.port(), &RequestHead { host: Some(&host), path: &request.path }))
+    });
+    let request = trace.and_then(|trace| serde_json::to_value(trace).ok());
+    let attribution = geography.attribution.map(str::to_owned);
+    Ok(Explanation { live: false, names, route, request, attribution })
+}
+
+fn front_tier(view: &EdgeView, request: &Explain) -> Result<(Vec<NameExplanation>, RouteExplanation), String> {
+    let names = view.snapshot.dns.latency_names.iter().map(|n| view.explain_name(n, request.client)).collect();
+    let destination = destination(view, request)?;
+    // A flow's source port is part of its hash; port 0 stands for "some port".
+    let flow = Flow { client: SocketAddr::new(request.client, 0), destination };
+    let route = view.explain(&flow).map_err(|refusal| format!("the client would be reset: {refusal}"))?;
+    Ok((names, route))
+}
+
+/// The accelerator that the host names (`NAME.accelerator.ZONE` or one of its addresses), or the first one.
+fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String> {
+    let accelerators = &view.snapshot.accelerators;
+    let suffix = format!(".accelerator.{}", view.snapshot.dns.origin);
+    let (host, port) = match &request.host {
+        None => (None, None),
+        Some(host) => match host.rsplit_once(':') {
+            Some((name, port)) => (Some(name), port.parse::<u16>().ok()),
+            None => (Some(host.as_str()), None),
+        },
+    };
+    let named = host.and_then(|host| {
+        accelerators.iter().find(|a| {
+            host.eq_ignore_ascii_case(&format!("{}{suffix}", a.name))
+                || a.addresses.iter().any(|ip| ip.to_string() == host)
+        })
+    });
+    let accelerator = named.or_else(|| accelerators.first()).ok_or("the configuration has no accelerator")?;
+    let first_port = accelerator.listeners.first().and_then(|l| l.port_ranges.first()).map(|r| r.from_port);
+    let first_port = first_port.ok_or_else(|| format!("accelerator {} has no listener", accelerator.name))?;
+    let port = port.filter(|p| accelerator.listeners.iter().any(|l| l.listens_on(*p))).unwrap_or(first_port);
+    Ok(SocketAddr::new(accelerator.addresses[0], port))
+}
+
+fn host_of(request: &Explain, route: &RouteExplanation) -> String {
+    request.host.clone().unwrap_or_else(|| route.destination.to_string())
+}
