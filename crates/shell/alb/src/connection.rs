@@ -1,4 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -51,24 +52,27 @@ pub(crate) async fn accept(
 
 fn admit(node: &Arc<Shared>, stream: HostStream, peer: SocketAddr, listener_port: u16, closing: &CancellationToken) {
     let Some(pass) = node.gate.enter() else { return };
-    let node = node.clone();
-    let closing = closing.clone();
-    node.shutdown.clone().spawn(async move {
-        let work = connection(&node, stream, peer, listener_port, closing, pass);
-        node.host.run(work).await;
-    });
+    let host = node.host.clone();
+    let work = boxed(connection(node.clone(), stream, peer, listener_port, closing.clone(), pass));
+    node.shutdown.spawn(async move { host.run(work).await });
+}
+
+/// Moves a future to the heap outside the future that awaits it, which would otherwise hold room for it as well: idle
+/// connections are to be small.
+fn boxed<F: Future + Send + 'static>(future: F) -> Pin<Box<F>> {
+    Box::pin(future)
 }
 
 async fn connection(
-    node: &Arc<Shared>,
+    node: Arc<Shared>,
     mut stream: HostStream,
     peer: SocketAddr,
     listener_port: u16,
     closing: CancellationToken,
     pass: Pass,
 ) {
-    let counted = Counted::new(node);
-    let config = node.config();
+    let counted = Counted::new(&node);
+    let config = node.config_full();
     let mut client = peer;
     if is_trusted(&config.trusted_proxies, peer.ip()) {
         match proxy_protocol::read(&mut stream).await {
@@ -80,12 +84,15 @@ async fn connection(
             }
         }
     }
-    // A connection that sends nothing costs no parser and no buffer.
+    // A connection that sends nothing costs no parser and no buffer. Peeking and not `readable`, which may come true
+    // without a byte.
     let first_byte = async {
+        let mut byte = [0; 1];
         tokio::select! {
-            ready = stream.socket().readable() => ready.is_ok(),
+            ready = stream.socket().peek(&mut byte) => ready.is_ok(),
             () = closing.cancelled() => {
-                tokio::time::timeout(FIRST_REQUEST_GRACE, stream.socket().readable()).await.is_ok()
+                let mut byte = [0; 1];
+                matches!(tokio::time::timeout(FIRST_REQUEST_GRACE, stream.socket().peek(&mut byte)).await, Ok(Ok(_)))
             }
         }
     };
@@ -94,13 +101,18 @@ async fn connection(
     }
     let local_port = stream.local_addr().map_or(listener_port, |a| a.port());
     let conn = Arc::new(ClientConn::new(client, listener_port, local_port, closing));
-    speak(node, stream, conn).await;
+    start_speaking(node, stream, conn).await;
     drop((pass, counted));
 }
 
+/// [`speak`], on the heap: a connection that never says anything does not hold the room for it.
+fn start_speaking(node: Arc<Shared>, stream: HostStream, conn: Arc<ClientConn>) -> Pin<Box<impl Future<Output = ()>>> {
+    boxed(speak(node, stream, conn))
+}
+
 /// Speaks HTTP/1.1 with a client until either side ends it.
-async fn speak(node: &Arc<Shared>, stream: HostStream, conn: Arc<ClientConn>) {
-    let config = node.config();
+async fn speak(node: Arc<Shared>, stream: HostStream, conn: Arc<ClientConn>) {
+    let config = node.config_full();
     let io = ClientIo::new(stream, conn.clone(), config.idle_timeout);
     let service = service_fn({
         let (node, conn) = (node.clone(), conn.clone());
@@ -130,7 +142,7 @@ async fn speak(node: &Arc<Shared>, stream: HostStream, conn: Arc<ClientConn>) {
         };
         if end && !told {
             told = true;
-            std::pin::Pin::new(&mut http).graceful_shutdown();
+            Pin::new(&mut http).graceful_shutdown();
         }
     };
     let parts = http.into_parts();

@@ -103,9 +103,7 @@ async fn run_probe(node: Arc<Shared>, due: Probe) {
         timeout: due.timeout,
     };
     let result = probe(&node.host, Some(node.config().address), &target).await;
-    // What a dying host saw on its last breath says nothing about its targets.
-    if node.host.fault() != Fault::Crash {
-        node.core().balancer.probed(due.id, result);
-    }
+    // A host that crashed meanwhile gives a failure here; it forgets that when it starts anew.
+    node.core().balancer.probed(due.id, result);
     node.wake.notify_one();
 }

@@ -92,6 +92,11 @@ impl Shared {
         self.config.load()
     }
 
+    /// For those who keep it for long.
+    pub(crate) fn config_full(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
     pub(crate) const fn metrics(&self) -> &NodeMetrics {
         &self.metrics
     }

@@ -88,7 +88,7 @@ async fn handle(
 
 fn route(node: &Shared, listener_port: u16, request: &Request<Incoming>) -> Result<(Forward, Arc<GroupMetrics>), u16> {
     let uri = request.uri();
-    let host = uri.authority().map(|a| a.as_str()).or_else(|| text(request.headers(), &HOST));
+    let host = authority(uri).or_else(|| text(request.headers(), &HOST));
     let head = RequestHead { host, path: uri.path() };
     let mut core = node.core();
     match core.balancer.route(listener_port, &head) {
@@ -105,6 +105,12 @@ fn route(node: &Shared, listener_port: u16, request: &Request<Incoming>) -> Resu
             Err(status)
         }
     }
+}
+
+/// Host and port of an absolute request target, without a user's name before them.
+fn authority(uri: &Uri) -> Option<&str> {
+    let authority = uri.authority()?.as_str();
+    Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
 }
 
 /// The request as the target gets it.
@@ -124,7 +130,7 @@ fn rewritten(
         chunked: has_body,
         headers_bytes,
     };
-    let authority = parts.uri.authority().map(|a| a.as_str().to_owned());
+    let authority = authority(&parts.uri).map(str::to_owned);
     request_headers(&mut parts.headers, authority.as_deref(), &hop, &node.trace_ids);
     if authority.is_some() {
         parts.uri = parts.uri.path_and_query().map_or_else(|| Uri::from_static("/"), |p| Uri::from(p.clone()));

@@ -77,7 +77,7 @@ async fn a_request_arrives_with_what_the_balancer_adds_and_without_what_is_not_t
         assert!(seen.contains(line), "{line:?} is missing in {seen}");
     }
     assert!(!seen.contains("x-private") && !seen.contains("upgrade"), "{seen}");
-    client.send(format!("GET http://other.test:{port}/z HTTP/1.1\r\nHost: app.test\r\n\r\n")).await;
+    client.send(format!("GET http://user@other.test:{port}/z HTTP/1.1\r\nHost: app.test\r\n\r\n")).await;
     let seen = client.answer().await.expect("an answer").body;
     assert!(seen.contains("a GET /z\n") && seen.contains(&format!("host: other.test:{port}\n")), "{seen}");
     client.send("GET / HTTP/1.0\r\n\r\n").await;
