@@ -172,7 +172,7 @@ fn people(stack: &Stack, admin: &Admin) {
         let port = accelerator.listeners.first().and_then(|l| l.port_ranges.first()).map_or(0, |r| r.from_port);
         let [a, b] = accelerator.addresses;
         row(format!("accelerator {}", accelerator.name), format!("{a}:{port} and {b}:{port}"));
-        first.get_or_insert(format!("http://{a}:{port}/"));
+        first.get_or_insert_with(|| format!("http://{a}:{port}/"));
     }
     for lb in &snapshot.load_balancers {
         let region = snapshot.region(lb.region);

@@ -64,7 +64,13 @@ pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explanation,
         let target_groups = groups.iter().map(|g| {
             let group = snapshot.target_group(*g);
             let registered = u32::try_from(group.targets.len()).unwrap_or(u32::MAX);
-            GroupReport { name: group.name.to_string(), healthy: registered, registered, passes_dns: registered > 0 }
+            GroupReport {
+                name: group.name.to_string(),
+                healthy: registered,
+                initial: 0,
+                registered,
+                passes_dns: registered > 0,
+            }
         });
         edge.sampled(&sample, Ok(NodeReport { target_groups: target_groups.collect() }), now);
     }

@@ -45,7 +45,7 @@ impl Regional {
             targets_end: Shutdown::new(),
         };
         if parts.nodes.is_some() {
-            regional.metrics.register(registry);
+            regional.metrics.register(registry.sub_registry_with_prefix("perigee"));
         }
         let problems = regional.set_snapshot(snapshot, parts, hosts).await;
         if let Some(problem) = problems.into_iter().next() {

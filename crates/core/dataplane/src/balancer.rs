@@ -224,9 +224,11 @@ impl Balancer {
             let config = self.snapshot.target_group(group.index()?);
             let members = || self.members.values().filter(|m| m.group == *name && m.draining_until.is_none());
             let healthy = members().filter(|m| m.check.state() == HealthState::Healthy).count();
+            let initial = members().filter(|m| m.check.state() == HealthState::Initial).count();
             Some(GroupReport {
                 name: name.as_str().to_owned(),
                 healthy: u32::try_from(healthy).unwrap_or(u32::MAX),
+                initial: u32::try_from(initial).unwrap_or(u32::MAX),
                 registered: u32::try_from(members().count()).unwrap_or(u32::MAX),
                 passes_dns: healthy >= usize::from(config.dns_minimum_healthy),
             })

@@ -16,13 +16,42 @@ pub struct GroupReport {
     pub name: String,
     /// Targets that pass their checks.
     pub healthy: u32,
+    /// Targets in their first checks.
+    #[serde(default)]
+    pub initial: u32,
     /// Registered targets, without draining ones.
     pub registered: u32,
     /// Whether the node passes the group's DNS failover test (ALB guide, "Target group health").
     pub passes_dns: bool,
 }
 
+impl GroupReport {
+    /// Healthy with a healthy target, `Initial` with none but some in their first checks, unhealthy otherwise.
+    pub const fn state(&self) -> HealthState {
+        if self.healthy > 0 {
+            HealthState::Healthy
+        } else if self.initial > 0 {
+            HealthState::Initial
+        } else {
+            HealthState::Unhealthy
+        }
+    }
+}
+
+const fn better(a: HealthState, b: HealthState) -> HealthState {
+    match (a, b) {
+        (HealthState::Healthy, _) | (_, HealthState::Healthy) => HealthState::Healthy,
+        (HealthState::Initial, _) | (_, HealthState::Initial) => HealthState::Initial,
+        (HealthState::Unhealthy, HealthState::Unhealthy) => HealthState::Unhealthy,
+    }
+}
+
 impl NodeReport {
+    /// Whether some group's verdict is still open: worth asking again soon.
+    pub fn is_open(&self) -> bool {
+        self.target_groups.iter().any(|g| g.state() == HealthState::Initial)
+    }
+
     /// Whether the node's zone belongs into DNS answers: at least one non-empty group passes its DNS failover test.
     ///
     /// Source: Perigee's choice between two readings of the ALB guide (`alb.md` section 15).
@@ -87,7 +116,8 @@ impl LoadBalancerHealth {
     /// Judges a load balancer from its nodes' latest reports, those of nodes that do not answer left out.
     ///
     /// Healthy if every target group has a healthy target on some answering node; an empty group fails it, and so
-    /// does having no group. `Initial` while every node is still unknown.
+    /// does having no group. `Initial` while every node is still unknown, and while nothing worse can be said than that
+    /// a group's targets are in their first checks (Perigee's choice: a stack that starts is not a stack that failed).
     ///
     /// Source: Global Accelerator developer guide, "Health checks for Application Load Balancer endpoints"; an empty
     /// group read as unhealthy: `global-accelerator.md` section 8.2.
@@ -95,19 +125,24 @@ impl LoadBalancerHealth {
         if reports.clone().all(|(reach, _)| reach == Reach::Unknown) {
             return HealthState::Initial;
         }
-        let mut groups: Vec<(&str, bool)> = Vec::new();
+        // The best that any node says of each group; `Initial` is better than `Unhealthy` here.
+        let mut groups: Vec<(&str, HealthState)> = Vec::new();
         for report in reports.filter(|(reach, _)| *reach == Reach::Up).filter_map(|(_, report)| report) {
             for group in &report.target_groups {
+                let says = group.state();
                 match groups.iter_mut().find(|(name, _)| *name == group.name) {
-                    Some((_, healthy)) => *healthy |= group.healthy > 0,
-                    None => groups.push((&group.name, group.healthy > 0)),
+                    Some((_, best)) => *best = better(*best, says),
+                    None => groups.push((&group.name, says)),
                 }
             }
         }
-        if !groups.is_empty() && groups.iter().all(|(_, healthy)| *healthy) {
-            HealthState::Healthy
-        } else {
+        let has = |state| groups.iter().any(|(_, s)| *s == state);
+        if groups.is_empty() || has(HealthState::Unhealthy) {
             HealthState::Unhealthy
+        } else if has(HealthState::Initial) {
+            HealthState::Initial
+        } else {
+            HealthState::Healthy
         }
     }
 }
@@ -137,6 +172,7 @@ mod tests {
                 .map(|(name, healthy, registered)| GroupReport {
                     name: (*name).into(),
                     healthy: *healthy,
+                    initial: 0,
                     registered: *registered,
                     passes_dns: *healthy > 0,
                 })
@@ -169,6 +205,18 @@ mod tests {
         assert_eq!(judge(&[(Reach::Down, Some(good.clone())), (Reach::Down, None)]), HealthState::Unhealthy);
         assert_eq!(judge(&[(Reach::Down, Some(good.clone())), (Reach::Up, Some(good))]), HealthState::Healthy);
         assert_eq!(judge(&[(Reach::Unknown, None), (Reach::Unknown, None)]), HealthState::Initial);
+    }
+
+    #[test]
+    fn targets_in_their_first_checks_leave_the_verdict_open() {
+        let mut starting = report(&[("web", 0, 2)]);
+        starting.target_groups[0].initial = 2;
+        assert!(starting.is_open());
+        assert_eq!(judge(&[(Reach::Up, Some(starting.clone()))]), HealthState::Initial);
+        let dead = report(&[("web", 0, 2)]);
+        assert_eq!(judge(&[(Reach::Up, Some(dead)), (Reach::Up, Some(starting.clone()))]), HealthState::Initial);
+        let good = report(&[("web", 1, 2)]);
+        assert_eq!(judge(&[(Reach::Up, Some(starting)), (Reach::Up, Some(good))]), HealthState::Healthy);
     }
 
     #[test]

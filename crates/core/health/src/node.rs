@@ -12,6 +12,8 @@ const HOLD_MAX: Duration = Duration::from_secs(30);
 /// Slow connects in a row, with none done in between, that make a node suspect (Perigee's choice: one may be a lost
 /// SYN, two are a pattern).
 const SLOW_STRIKES: u8 = 2;
+/// A report whose verdict is still open is asked for again this soon (Perigee's choice: first checks take moments).
+const OPEN_POLL: Duration = Duration::from_millis(250);
 
 /// Whether a node answers, as far as the front tier knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +173,9 @@ impl NodeMonitor {
             Ok(report) => {
                 self.failure = None;
                 self.misses = 0;
+                if report.is_open() {
+                    self.next_sample = self.next_sample.min(now + OPEN_POLL);
+                }
                 self.report = Some(report);
                 self.answered(now);
             }
@@ -276,6 +281,15 @@ mod tests {
         node.evidence(Evidence::Refused, s(0.1));
         assert_eq!(node.reach(), Reach::Down);
         assert_eq!(node.poll_timeout(), Some(s(0.1)));
+    }
+
+    #[test]
+    fn a_report_of_first_checks_is_asked_for_again_soon() {
+        let mut node = NodeMonitor::new(policy(Behaviour::Aws), s(0.0));
+        assert!(node.poll_sample(s(0.0)));
+        let group = crate::GroupReport { name: "web".into(), healthy: 0, initial: 2, registered: 2, passes_dns: false };
+        node.sampled(Ok(NodeReport { target_groups: vec![group] }), s(0.0), s(0.0));
+        assert_eq!(node.poll_timeout(), Some(s(0.25)));
     }
 
     #[test]

@@ -67,8 +67,9 @@ impl fmt::Display for AnswerReason {
 
 /// Answers `name` for a client whose regions `order` sorts by round trip.
 ///
-/// The nearest region whose load balancer is healthy; when none is, all count as healthy. A load balancer that was not
-/// judged yet counts as healthy, as a new Route 53 health check does. The TTL is the name's, halved but not below 5 s
+/// The nearest region whose load balancer is healthy; when none is, all count as healthy. Load balancers that were not
+/// judged yet count as healthy while none is known to be, as new Route 53 health checks do; beside a healthy one they
+/// wait for their verdict (Perigee's choice: a region that is just coming back may not be well). The TTL is the name's, halved but not below 5 s
 /// while any region of the name is unhealthy.
 ///
 /// Source: Route 53 developer guide, "Latency-based routing" and "How Route 53 chooses records when health checking is
@@ -82,7 +83,9 @@ pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &V
             Some((ConsideredRegion { region: leg.region, rtt_ms: leg.rtt_ms, health }, lb))
         })
         .collect();
-    let usable = |(region, _): &&(ConsideredRegion, LoadBalancerIndex)| region.health != HealthState::Unhealthy;
+    let any_healthy = regions.iter().any(|(region, _)| region.health == HealthState::Healthy);
+    let wanted = if any_healthy { HealthState::Healthy } else { HealthState::Initial };
+    let usable = |(region, _): &&(ConsideredRegion, LoadBalancerIndex)| region.health == wanted;
     let degraded = !regions.iter().all(|r| usable(&r));
     let ttl = if degraded { name.ttl.min(DEGRADED_TTL_MIN.max(name.ttl / 2)) } else { name.ttl };
     let (chosen, reason) = match (regions.iter().position(|r| usable(&r)), regions.is_empty()) {

@@ -34,7 +34,7 @@ fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
 }
 
 fn report(healthy: u32) -> NodeReport {
-    let group = GroupReport { name: "web".into(), healthy, registered: 2, passes_dns: healthy > 0 };
+    let group = GroupReport { name: "web".into(), healthy, initial: 0, registered: 2, passes_dns: healthy > 0 };
     NodeReport { target_groups: vec![group] }
 }
 

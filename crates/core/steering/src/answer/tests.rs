@@ -49,8 +49,10 @@ fn all_regions_dead_count_as_healthy() {
 }
 
 #[test]
-fn a_region_not_judged_yet_counts_as_healthy() {
+fn regions_not_judged_yet_count_as_healthy_while_none_is_known_to_be() {
     assert_eq!(ask(&[Initial, Initial], &[0, 1]).reason, AnswerReason::LowestRoundTrip);
+    assert_eq!(ask(&[Initial, Unhealthy], &[1, 0]).region, Some(RegionIndex(0)));
+    assert_eq!(ask(&[Initial, Healthy], &[0, 1]).region, Some(RegionIndex(1)));
 }
 
 #[test]

@@ -69,8 +69,13 @@ impl World {
         let now = now + std::time::Duration::from_secs(1);
         while let Some(sample) = self.edge.poll_sample(now) {
             let good = healthy(sample.node.address);
-            let group =
-                GroupReport { name: "web".into(), healthy: u32::from(good) * 2, registered: 2, passes_dns: good };
+            let group = GroupReport {
+                name: "web".into(),
+                healthy: u32::from(good) * 2,
+                initial: 0,
+                registered: 2,
+                passes_dns: good,
+            };
             self.edge.sampled(&sample, Ok(NodeReport { target_groups: vec![group] }), now);
         }
         self.publish();
