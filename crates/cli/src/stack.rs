@@ -12,7 +12,7 @@ use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
 use perigee_edge::{Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Host, Shutdown};
+use perigee_net::{Clock, Crossings, Host, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -96,8 +96,9 @@ impl Stack {
         let (entry, process) = (Shutdown::new(), Shutdown::new());
         let pops = Arc::new(PopHosts::default());
         let hosts = Hosts::default();
+        let crossings = Crossings::default();
 
-        let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock).await?;
+        let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
         let (mut front, mut proxy, mut dns) = (None, None, None);
         if parts.front() {
             let pop = match &config.runtime.pop {
@@ -108,7 +109,8 @@ impl Stack {
             tokio::spawn(machine.clone().run(Host::new("front"), process.clone()));
             if parts.edge {
                 let metrics = perigee_edge::Metrics::register(&mut registry);
-                let started = Proxy::start(machine.clone(), pops.clone(), metrics, clock, entry.clone()).await;
+                let started =
+                    Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);
             }
             if parts.dns {

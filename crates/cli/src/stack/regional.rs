@@ -3,10 +3,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use perigee_alb::{Node, NodeHandle};
+use perigee_alb::{Common, Node, NodeHandle};
 use perigee_health::TargetState;
 use perigee_model::{LoadBalancerIndex, RegionCode, Snapshot};
-use perigee_net::{Clock, Shutdown};
+use perigee_net::{Clock, Crossings, Shutdown};
 use perigee_target::{App, Identity};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
@@ -19,9 +19,7 @@ use crate::hosts::{HostKey, Hosts};
 pub(crate) struct Regional {
     nodes: Mutex<BTreeMap<HostKey, Arc<NodeHandle>>>,
     targets: Mutex<BTreeMap<HostKey, Shutdown>>,
-    metrics: perigee_alb::Metrics,
-    clock: Clock,
-    nodes_end: Shutdown,
+    nodes_common: Common,
     targets_end: Shutdown,
 }
 
@@ -35,17 +33,16 @@ impl Regional {
         hosts: &Hosts,
         registry: &mut Registry,
         clock: Clock,
+        crossings: Crossings,
     ) -> Result<Self, String> {
         let regional = Self {
             nodes: Mutex::default(),
             targets: Mutex::default(),
-            metrics: perigee_alb::Metrics::default(),
-            clock,
-            nodes_end: Shutdown::new(),
+            nodes_common: Common { metrics: Default::default(), clock, shutdown: Shutdown::new(), crossings },
             targets_end: Shutdown::new(),
         };
         if parts.nodes.is_some() {
-            regional.metrics.register(registry.sub_registry_with_prefix("perigee"));
+            regional.nodes_common.metrics.register(registry.sub_registry_with_prefix("perigee"));
         }
         let problems = regional.set_snapshot(snapshot, parts, hosts).await;
         if let Some(problem) = problems.into_iter().next() {
@@ -101,15 +98,8 @@ impl Regional {
                     }
                 }
                 None => {
-                    let started = Node::start(
-                        hosts.get(&key),
-                        snapshot.clone(),
-                        load_balancer,
-                        index,
-                        self.metrics.clone(),
-                        self.clock,
-                        self.nodes_end.clone(),
-                    );
+                    let started =
+                        Node::start(hosts.get(&key), snapshot.clone(), load_balancer, index, self.nodes_common.clone());
                     match started.await {
                         Ok(node) => {
                             self.lock_nodes().insert(key, Arc::new(node));
@@ -182,12 +172,12 @@ impl Regional {
 
     /// Nodes finish their requests and tell their clients to close.
     pub(crate) fn drain_nodes(&self) {
-        self.nodes_end.begin();
+        self.nodes_common.shutdown.begin();
     }
 
     /// Waits for the nodes' end; gives how many connections were left.
     pub(crate) async fn finish_nodes(&self, limit: Duration) -> usize {
-        self.nodes_end.finish(limit).await
+        self.nodes_common.shutdown.finish(limit).await
     }
 
     /// Ends the targets; gives how many connections were left.

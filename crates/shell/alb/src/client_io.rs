@@ -20,6 +20,8 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct ClientConn {
     /// The client: the peer, or whom the PROXY header names.
     pub(crate) client: SocketAddr,
+    /// The edge the connection came by, if one did and said so.
+    pub(crate) edge: Option<std::sync::Arc<str>>,
     /// The listener's port in the configuration.
     pub(crate) listener_port: u16,
     /// The port the client connected to.
@@ -37,12 +39,14 @@ pub(crate) struct ClientConn {
 impl ClientConn {
     pub(crate) const fn new(
         client: SocketAddr,
+        edge: Option<std::sync::Arc<str>>,
         listener_port: u16,
         local_port: u16,
         closing: CancellationToken,
     ) -> Self {
         Self {
             client,
+            edge,
             listener_port,
             local_port,
             closing,

@@ -73,10 +73,10 @@ async fn connection(
 ) {
     let counted = Counted::new(&node);
     let config = node.config_full();
-    let mut client = peer;
+    let (mut client, mut edge): (_, Option<Arc<str>>) = (peer, None);
     if is_trusted(&config.trusted_proxies, peer.ip()) {
         match proxy_protocol::read(&mut stream).await {
-            Ok(Header::Proxied { source, .. }) => client = source,
+            Ok(Header::Proxied { source, edge: named, .. }) => (client, edge) = (source, named.map(Into::into)),
             Ok(Header::Local) => {}
             Err(error) => {
                 debug!(%peer, %error, "a trusted proxy sent no valid PROXY header");
@@ -99,8 +99,10 @@ async fn connection(
     if !matches!(tokio::time::timeout(config.idle_timeout, first_byte).await, Ok(true)) {
         return;
     }
-    let local_port = stream.local_addr().map_or(listener_port, |a| a.port());
-    let conn = Arc::new(ClientConn::new(client, listener_port, local_port, closing));
+    let local = stream.local_addr();
+    let edge = edge.or_else(|| node.crossings.edge(peer, *local.as_ref().ok()?));
+    let local_port = local.map_or(listener_port, |a| a.port());
+    let conn = Arc::new(ClientConn::new(client, edge, listener_port, local_port, closing));
     start_speaking(node, stream, conn).await;
     drop((pass, counted));
 }

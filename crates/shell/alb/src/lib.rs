@@ -23,4 +23,4 @@ mod tests;
 mod trace_id;
 
 pub use metrics::Metrics;
-pub use node::{Node, NodeHandle};
+pub use node::{Common, Node, NodeHandle};

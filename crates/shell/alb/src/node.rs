@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use perigee_dataplane::{Balancer, BalancerTrace, TargetStatus};
 use perigee_health::NodeReport;
 use perigee_model::{Limits, LoadBalancerIndex, Snapshot};
-use perigee_net::{Clock, Gate, Host, Shutdown};
+use perigee_net::{Clock, Crossings, Gate, Host, Shutdown};
 use perigee_rules::RequestHead;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) clock: Clock,
     pub(crate) shutdown: Shutdown,
+    /// Where edges of this process note their connections.
+    pub(crate) crossings: Crossings,
     pub(crate) pool: Pool,
     pub(crate) gate: Gate,
     pub(crate) status_gate: Gate,
@@ -102,20 +104,32 @@ impl Shared {
     }
 }
 
+/// What the nodes of a process have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Where they count.
+    pub metrics: Metrics,
+    /// Their clock.
+    pub clock: Clock,
+    /// Ends them all.
+    pub shutdown: Shutdown,
+    /// Where edges of the same process note their connections.
+    pub crossings: Crossings,
+}
+
 impl Node {
     /// Starts the `node`-th node of the load balancer at `load_balancer` as `host`, and begins to check its targets.
     ///
-    /// It ends with `shutdown` or its handle. Its labels in `metrics` stay those it started with. Errors: an address
+    /// It ends with `shutdown` or its handle. Its labels in the metrics stay those it started with. Errors: an address
     /// cannot be bound; nothing runs then. Panics on an index that `snapshot` does not have.
     pub async fn start(
         host: Host,
         snapshot: Arc<Snapshot>,
         load_balancer: LoadBalancerIndex,
         node: usize,
-        metrics: Metrics,
-        clock: Clock,
-        shutdown: Shutdown,
+        common: Common,
     ) -> io::Result<NodeHandle> {
+        let Common { metrics, clock, shutdown, crossings } = common;
         let lb = snapshot.load_balancer(load_balancer);
         let node_metrics = metrics.node(&snapshot, lb, &lb.nodes[node]);
         let limits = &snapshot.settings.limits;
@@ -125,6 +139,7 @@ impl Node {
             host,
             clock,
             shutdown,
+            crossings,
             pool: Pool::default(),
             trace_ids: TraceIds::new(),
             wake: Notify::new(),

@@ -11,6 +11,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const X_PERIGEE_EDGE: HeaderName = HeaderName::from_static("x-perigee-edge");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// Addresses that `X-Forwarded-For` may hold when it arrives.
 const FORWARDED_MAX: usize = 30;
@@ -19,6 +20,8 @@ const FORWARDED_MAX: usize = 30;
 pub(crate) struct Hop<'a> {
     /// The client, as the target shall see it.
     pub(crate) client: IpAddr,
+    /// The edge the client came by.
+    pub(crate) edge: Option<&'a str>,
     /// The port the client connected to.
     pub(crate) port: u16,
     /// The host to name if the request names none.
@@ -44,6 +47,11 @@ pub(crate) fn request_headers(headers: &mut HeaderMap, authority: Option<&str>, 
     append_forwarded_for(headers, hop.client);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(X_FORWARDED_PORT, HeaderValue::from(hop.port));
+    // Perigee's own field; nobody else's word is passed on.
+    headers.remove(X_PERIGEE_EDGE);
+    if let Some(Ok(edge)) = hop.edge.map(HeaderValue::from_str) {
+        headers.insert(X_PERIGEE_EDGE, edge);
+    }
     ids.apply(headers, hop.headers_bytes);
     if hop.chunked && !headers.contains_key(CONTENT_LENGTH) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -148,6 +156,7 @@ mod tests {
     fn rewritten(fields: &[(&str, &str)], port: u16) -> HeaderMap {
         let mut headers = map(fields);
         let hop = Hop {
+            edge: None,
             client: [203, 0, 113, 9].into(),
             port,
             dns_name: "shop.r.elb.perigee.test",

@@ -125,6 +125,7 @@ fn rewritten(
     let has_body = !incoming.is_end_stream();
     let hop = Hop {
         client: conn.client.ip(),
+        edge: conn.edge.as_deref(),
         port: conn.local_port,
         dns_name: &config.dns_name,
         chunked: has_body,

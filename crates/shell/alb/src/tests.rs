@@ -255,15 +255,16 @@ async fn only_a_trusted_proxy_names_the_client_and_it_must() {
     config.settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
     let lab = Lab::start(config).await;
     let mut proxy = lab.client().await;
-    proxy.send(proxy_protocol::encode(([203, 0, 113, 7], 4711).into(), lab.address)).await;
-    assert!(proxy.get("/").await.body.contains("x-forwarded-for: 203.0.113.7\n"));
+    proxy.send(proxy_protocol::encode(([203, 0, 113, 7], 4711).into(), lab.address, "ICN")).await;
+    let seen = proxy.get("/").await.body;
+    assert!(seen.contains("x-forwarded-for: 203.0.113.7\n") && seen.contains("x-perigee-edge: ICN\n"), "{seen}");
     let mut without = lab.client().await;
     without.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(without.answer().await.is_none(), "a trusted proxy must open with the header");
 
     let lab = Lab::start(snapshot(vec![a.target()])).await;
     let mut liar = lab.client().await;
-    liar.send(proxy_protocol::encode(([203, 0, 113, 7], 4711).into(), lab.address)).await;
+    liar.send(proxy_protocol::encode(([203, 0, 113, 7], 4711).into(), lab.address, "ICN")).await;
     liar.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(liar.answer().await.expect("an answer").status, 400);
 }

@@ -25,6 +25,7 @@ pub(crate) async fn establish(
     moved_on: impl Fn(),
 ) -> Result<(HostStream, Candidate), Refusal> {
     let client_ip = connection.view().snapshot.settings.client_ip;
+    let edge: Arc<str> = connection.view().atlas.pops()[connection.pop().0].code.as_str().into();
     let mut attempts: JoinSet<(usize, io::Result<HostStream>)> = JoinSet::new();
     let mut running = Vec::new();
     let mut ready: Option<HostStream> = None;
@@ -35,9 +36,9 @@ pub(crate) async fn establish(
                     if attempt > 0 {
                         moved_on();
                     }
-                    let (host, flow) = (host.clone(), *flow);
-                    let task =
-                        attempts.spawn(async move { (attempt, open(&host, client_ip, &flow, &candidate).await) });
+                    let (host, flow, edge) = (host.clone(), *flow, edge.clone());
+                    let task = attempts
+                        .spawn(async move { (attempt, open(&host, client_ip, &flow, &candidate, &edge).await) });
                     running.push((attempt, task));
                 }
                 Output::Abandon { attempt } => {
@@ -83,7 +84,13 @@ fn drain_evidence(connection: &mut Connection, front: &Front) {
 }
 
 /// Opens the second connection so that the load balancer learns who the client is.
-async fn open(host: &Host, client_ip: ClientIp, flow: &Flow, candidate: &Candidate) -> io::Result<HostStream> {
+async fn open(
+    host: &Host,
+    client_ip: ClientIp,
+    flow: &Flow,
+    candidate: &Candidate,
+    edge: &str,
+) -> io::Result<HostStream> {
     let client = flow.client;
     let on_loopback = |a: IpAddr| matches!(a, IpAddr::V4(a) if a.is_loopback());
     let bind = match client_ip {
@@ -95,7 +102,7 @@ async fn open(host: &Host, client_ip: ClientIp, flow: &Flow, candidate: &Candida
     let mut stream = connect(host, source, candidate.address).await?;
     if !bind {
         let header = if candidate.client_ip_preservation {
-            proxy_protocol::encode(client, flow.destination)
+            proxy_protocol::encode(client, flow.destination, edge)
         } else {
             proxy_protocol::encode_local()
         };

@@ -11,6 +11,8 @@ mod metrics;
 mod proxy;
 mod relay;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 pub use events::HealthEvent;
 pub use front::Front;

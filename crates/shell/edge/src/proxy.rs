@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use perigee_geo::PopIndex;
 use perigee_model::Snapshot;
-use perigee_net::{Clock, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
+use perigee_net::{Clock, Crossings, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -46,6 +46,7 @@ pub struct ProxyStatus {
 pub struct Proxy {
     front: Arc<Front>,
     pops: Arc<PopHosts>,
+    crossings: Crossings,
     metrics: Metrics,
     clock: Clock,
     shutdown: Shutdown,
@@ -58,12 +59,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts listening on every address and port of the accelerators of the front tier's snapshot.
+    /// Starts listening on every address and port of the accelerators of the front tier's snapshot. Second connections
+    /// are noted in `crossings`, for load balancer nodes of the same process.
     ///
     /// Errors: an address cannot be bound; the error names it.
     pub async fn start(
         front: Arc<Front>,
         pops: Arc<PopHosts>,
+        crossings: Crossings,
         metrics: Metrics,
         clock: Clock,
         shutdown: Shutdown,
@@ -73,6 +76,7 @@ impl Proxy {
         let proxy = Arc::new(Self {
             front,
             pops,
+            crossings,
             metrics,
             clock,
             shutdown,
@@ -208,6 +212,14 @@ impl Proxy {
                 reset_on_drop(client.socket());
                 return;
             }
+        };
+        // Known to the node before the client's first byte is.
+        let ends = (endpoint.local_addr(), endpoint.socket().peer_addr());
+        let _crossing = match ends {
+            (Ok(source), Ok(destination)) => {
+                Some(self.crossings.enter(source, destination, labels.pop.as_str().into()))
+            }
+            _ => None,
         };
         self.shares.note(&labels.region, self.clock.now());
         self.metrics.new_flows.get_or_create(&labels).inc();

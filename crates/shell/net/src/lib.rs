@@ -5,6 +5,7 @@
 //! obey a [`Fault`], and [`Shutdown`], the way everything ends.
 
 mod clock;
+mod crossings;
 mod fault;
 mod gate;
 mod host;
@@ -15,6 +16,7 @@ mod shutdown;
 mod stream;
 
 pub use clock::Clock;
+pub use crossings::{Crossing, Crossings};
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
 pub use host::Host;

@@ -15,8 +15,13 @@ pub const LENGTH_MAX: u16 = 512;
 /// A peer that must send a header sends it within this time (Perigee's choice).
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The TLV in which an edge names itself: the first of those free for own use (section 2.2.8).
+const TLV_EDGE: u8 = 0xE0;
+/// Bytes of an edge's name at most.
+const EDGE_MAX: usize = 32;
+
 /// What a header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Header {
     /// The connection is the proxy's own, a health check for example.
     Local,
@@ -26,6 +31,8 @@ pub enum Header {
         source: SocketAddr,
         /// The address the client connected to.
         destination: SocketAddr,
+        /// The edge that made it, if it names itself: up to 32 letters, digits and hyphens.
+        edge: Option<String>,
     },
 }
 
@@ -46,14 +53,16 @@ pub enum HeaderError {
     Length,
 }
 
-/// The header for a client that connected from `source` to `destination`; both of one family, or the IPv4 one is
-/// written in its IPv6 form.
-pub fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+/// The header of the edge `edge` for a client that connected from `source` to `destination`; both of one family, or
+/// the IPv4 one is written in its IPv6 form. Of a longer name only the first 32 bytes are sent.
+pub fn encode(source: SocketAddr, destination: SocketAddr, edge: &str) -> Vec<u8> {
+    let edge = &edge.as_bytes()[..edge.len().min(EDGE_MAX)];
+    let length = |addresses: u16| (addresses + 3 + edge.len() as u16).to_be_bytes();
     let mut out = SIGNATURE.to_vec();
     out.push(0x21);
     if let (IpAddr::V4(from), IpAddr::V4(to)) = (source.ip(), destination.ip()) {
         out.push(0x11);
-        out.extend(12_u16.to_be_bytes());
+        out.extend(length(12));
         out.extend(from.octets());
         out.extend(to.octets());
     } else {
@@ -62,12 +71,15 @@ pub fn encode(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
             IpAddr::V6(ip) => ip,
         };
         out.push(0x21);
-        out.extend(36_u16.to_be_bytes());
+        out.extend(length(36));
         out.extend(v6(source.ip()).octets());
         out.extend(v6(destination.ip()).octets());
     }
     out.extend(source.port().to_be_bytes());
     out.extend(destination.port().to_be_bytes());
+    out.push(TLV_EDGE);
+    out.extend((edge.len() as u16).to_be_bytes());
+    out.extend(edge);
     out
 }
 
@@ -87,7 +99,8 @@ pub fn following(fixed: &[u8; 16]) -> Result<u16, HeaderError> {
     if length > LENGTH_MAX { Err(HeaderError::Length) } else { Ok(length) }
 }
 
-/// Reads a whole header from its fixed part and the bytes that follow. TLVs are skipped. Errors: as named.
+/// Reads a whole header from its fixed part and the bytes that follow. TLVs other than the edge's name are skipped, and
+/// so is a name that is none. Errors: as named.
 pub fn decode(fixed: &[u8; 16], rest: &[u8]) -> Result<Header, HeaderError> {
     following(fixed)?;
     match fixed[12] {
@@ -106,7 +119,23 @@ pub fn decode(fixed: &[u8; 16], rest: &[u8]) -> Result<Header, HeaderError> {
     Ok(Header::Proxied {
         source: SocketAddr::new(from, u16::from_be_bytes(cut(rest, ports)?)),
         destination: SocketAddr::new(to, u16::from_be_bytes(cut(rest, ports + 2)?)),
+        edge: edge_of(&rest[ports + 4..]),
     })
+}
+
+/// The edge's name among the TLVs.
+fn edge_of(mut tlvs: &[u8]) -> Option<String> {
+    while let [kind, high, low, rest @ ..] = tlvs {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let value = rest.get(..length)?;
+        if *kind == TLV_EDGE {
+            let is_name =
+                (1..=EDGE_MAX).contains(&length) && value.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+            return is_name.then(|| value.iter().copied().map(char::from).collect());
+        }
+        tlvs = &rest[length..];
+    }
+    None
 }
 
 /// Reads a header off a connection, byte for byte no more than the header.
@@ -138,9 +167,10 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(from: [u8; 4], to: [u8; 4], p: u16, q: u16) {
             let (from, to) = (SocketAddr::new(from.into(), p), SocketAddr::new(to.into(), q));
-            let bytes = encode(from, to);
+            let bytes = encode(from, to, "ICN");
             let (fixed, rest) = split(&bytes);
-            prop_assert_eq!(decode(&fixed, rest), Ok(Header::Proxied { source: from, destination: to }));
+            let expected = Header::Proxied { source: from, destination: to, edge: Some("ICN".into()) };
+            prop_assert_eq!(decode(&fixed, rest), Ok(expected));
         }
 
         #[test]
@@ -153,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_name_is_passed_over() {
+        assert_eq!(edge_of(&[0x04, 0, 1, 9, 0xE0, 0, 3, b'I', b'C', b'N']).as_deref(), Some("ICN"));
+        for tlvs in [&[0xE0, 0, 3, b'a', b'\r', b'\n'][..], &[0xE0, 0, 9, b'a'], &[0xE0, 0, 0], &[0xE0, 0], &[]] {
+            assert_eq!(edge_of(tlvs), None, "{tlvs:?}");
+        }
+    }
+
+    #[test]
     fn a_local_header_says_so() {
         let bytes = encode_local();
         let (fixed, rest) = split(&bytes);
@@ -161,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_header_shorter_than_its_addresses_is_refused() {
-        let bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into());
+        let bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into(), "ICN");
         let (fixed, rest) = split(&bytes);
         assert_eq!(decode(&fixed, &rest[..11]), Err(HeaderError::Length));
         let mut long = fixed;
@@ -171,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn exactly_the_header_is_taken_off_the_connection() {
-        let mut bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into());
+        let mut bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into(), "ICN");
         bytes.extend(b"GET /");
         let mut stream = bytes.as_slice();
         assert!(matches!(read(&mut stream).await, Ok(Header::Proxied { .. })));

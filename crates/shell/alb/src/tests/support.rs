@@ -16,12 +16,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use perigee_health::TargetState;
 use perigee_model::{LoadBalancerIndex, Snapshot, Target, ZoneName, fixtures};
-use perigee_net::{Clock, Host, Shutdown};
+use perigee_net::{Clock, Crossings, Host, Shutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::{Metrics, Node, NodeHandle};
+use crate::{Common, Metrics, Node, NodeHandle};
 
 pub(super) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LB: LoadBalancerIndex = LoadBalancerIndex(0);
@@ -146,10 +146,13 @@ pub(super) struct Lab {
 impl Lab {
     pub(super) async fn start(snapshot: Snapshot) -> Self {
         let (host, shutdown, metrics) = (Host::new("node"), Shutdown::new(), Metrics::default());
-        let handle =
-            Node::start(host.clone(), Arc::new(snapshot), LB, 0, metrics.clone(), Clock::new(), shutdown.clone())
-                .await
-                .expect("the node starts");
+        let common = Common {
+            metrics: metrics.clone(),
+            clock: Clock::new(),
+            shutdown: shutdown.clone(),
+            crossings: Crossings::default(),
+        };
+        let handle = Node::start(host.clone(), Arc::new(snapshot), LB, 0, common).await.expect("the node starts");
         let address = handle.addresses().await[&0];
         Self { handle, host, shutdown, metrics, address }
     }
