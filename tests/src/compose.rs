@@ -109,6 +109,23 @@ impl Stack {
         Load { child, lines }
     }
 
+    /// What the DNS server of the client's place answers it for `app.perigee.test`: the addresses, once all queries of
+    /// half a second agree. Panics if they do not within a minute.
+    pub fn dns_answer(&self, client: &str, server: &str) -> Vec<String> {
+        let mut answer = Vec::new();
+        await_state(&format!("{server} gives {client} one answer"), || {
+            let args = ["--dns=app.perigee.test", "--rate=20", "--for=0.5", "--server", server];
+            let summary = self.load(client, &args).summary();
+            answer = match summary["answers"].as_array().map(Vec::as_slice) {
+                Some([only]) if summary["failed"] == 0 => strings(&only["addresses"]),
+                _ => Vec::new(),
+            };
+            !answer.is_empty()
+        });
+        answer.sort();
+        answer
+    }
+
     /// New connections from Seoul in slices of two seconds until all of a slice comes from `region`.
     ///
     /// Gives the time that took and the slices' failed requests in all. Panics after `limit`.
@@ -194,14 +211,20 @@ impl Load {
     }
 
     /// Waits for its end and gives its summary. Panics if it printed none.
-    pub fn finish(mut self) -> Measured {
+    pub fn finish(self) -> Measured {
+        let summary = self.summary();
+        assert!(summary["requests"].is_u64(), "no summary of a load: {summary}");
+        Measured(summary)
+    }
+
+    fn summary(mut self) -> Value {
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap_or_else(|e| panic!("cannot read from docker: {e}"));
         let last = rest.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         match serde_json::from_str::<Value>(last) {
-            Ok(mut last) if last["summary"]["requests"].is_u64() => {
+            Ok(mut last) if last["summary"].is_object() => {
                 let _ = self.child.wait();
-                Measured(last["summary"].take())
+                last["summary"].take()
             }
             _ => panic!("the load printed no summary but {last:?}: {}", self.complaint()),
         }
@@ -256,11 +279,12 @@ impl Measured {
         regions.is_some_and(|r| r.len() == 1 && r.contains_key(region)) && self.ok() > 0
     }
 
-    /// The failures of one kind whose requests were started at or after this moment, milliseconds since 1970.
-    pub fn failures_after(&self, kind: &str, unix_ms: u64) -> Vec<&Value> {
+    /// The failures of requests started at or after this moment, milliseconds since 1970, but those in flight: on a kept
+    /// connection into the dead region, or with part of their answer here.
+    pub fn failures_after(&self, unix_ms: u64) -> Vec<&Value> {
         assert_eq!(self.number("failures_not_kept"), 0, "more failures than the list holds");
         let failures = self.0["failures"].as_array().unwrap_or_else(|| panic!("no failures: {}", self.0));
-        let late = |f: &&Value| f["at_unix_ms"].as_u64().is_some_and(|at| at >= unix_ms) && f["kind"] == kind;
+        let late = |f: &&Value| f["at_unix_ms"].as_u64().is_some_and(|at| at >= unix_ms) && f["kind"] != "in_flight";
         failures.iter().filter(late).collect()
     }
 
@@ -316,6 +340,10 @@ fn is_ready(address: &str) -> bool {
         Ok(status.ends_with(b" 200"))
     };
     ask().unwrap_or(false)
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn compose_tool() -> Vec<String> {
@@ -420,12 +448,13 @@ mod tests {
     #[test]
     fn a_summary_tells_failures_by_kind_and_time_and_answers_by_region() {
         let measured = Measured(serde_json::json!({
-            "started_unix_ms": 10_000, "requests": 9, "ok": 6, "failed": 3, "failures_not_kept": 0,
+            "started_unix_ms": 10_000, "requests": 10, "ok": 6, "failed": 4, "failures_not_kept": 0,
             "regions": { SEOUL: { "answers": 2 }, TOKYO: { "answers": 4 } }, "targets": { "a": {}, "b": {} },
             "failures": [
                 { "at_unix_ms": 11_999, "kind": "new_connection" },
                 { "at_unix_ms": 12_000, "kind": "new_connection" },
                 { "at_unix_ms": 12_500, "kind": "in_flight" },
+                { "at_unix_ms": 12_600, "kind": "status" },
             ],
             "seconds": [
                 { "second": 1, "regions": { SEOUL: 2 } },
@@ -433,10 +462,10 @@ mod tests {
                 { "second": 3, "regions": { TOKYO: 3 } },
             ],
         }));
-        assert_eq!(measured.failures_after("new_connection", 12_000).len(), 1);
+        assert_eq!(measured.failures_after(12_000).len(), 2);
         assert_eq!(measured.answers_after(TOKYO, 11_001), 3);
         assert_eq!(measured.answers_after(SEOUL, 10_000), 2);
-        assert_eq!((measured.failed(), measured.targets()), (3, 2));
+        assert_eq!((measured.failed(), measured.targets()), (4, 2));
         assert!(!measured.served_only_by(SEOUL) && !measured.served_only_by(TOKYO));
     }
 }

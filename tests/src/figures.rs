@@ -33,14 +33,16 @@ impl Drop for Figures {
         println!("{}", self.test);
         let mut figures = Map::new();
         for (what, value, unit) in &self.rows {
-            println!("  {what:<width$}  {:>12} {unit}", value.to_string().trim_matches('"'));
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            println!("  {what:<width$}  {text:>12} {unit}");
             figures.insert(what.clone(), json!({ "value": value, "unit": unit }));
         }
         let ok = !std::thread::panicking();
         let line = json!({ "test": self.test, "passed": ok, "binary": binary_kind(), "figures": figures });
         // One write, so that lines of several processes do not mix.
         let line = format!("{line}\n");
-        let written = File::options().create(true).append(true).open(path()).and_then(|mut f| f.write_all(line.as_bytes()));
+        let written =
+            File::options().create(true).append(true).open(path()).and_then(|mut f| f.write_all(line.as_bytes()));
         if let Err(error) = written {
             println!("cannot write {}: {error}", path().display());
         }

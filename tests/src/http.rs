@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn an_answer_ends_where_its_length_says_and_a_short_one_is_an_error() {
-        let mut two = &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Perigee-Region: r\r\n\r\nokHTTP/1.1 404 Not\r\n\r\nx"[..];
+        let mut two =
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Perigee-Region: r\r\n\r\nokHTTP/1.1 404 Not\r\n\r\nx"[..];
         let first = read_answer(&mut two).unwrap();
         assert_eq!((first.status, first.region(), first.text().as_str()), (200, "r", "ok"));
         assert_eq!(read_answer(&mut two).unwrap().status, 404);

@@ -120,7 +120,9 @@ impl Summary {
 
     /// Failures by kind, for people.
     pub fn failed_by_kind(&self) -> String {
-        self.0["failed_by_kind"].to_string()
+        let kinds = self.0["failed_by_kind"].as_object();
+        let words: Vec<String> = kinds.into_iter().flatten().map(|(kind, n)| format!("{n} {kind}")).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     }
 
     /// Every failure in a line, the first ten.
@@ -141,7 +143,8 @@ impl Summary {
 
 fn answers(row: &Value, region: Option<&str>) -> u64 {
     let regions = row["regions"].as_object();
-    regions.map_or(0, |r| r.iter().filter(|(k, _)| region.is_none_or(|r| r == *k)).filter_map(|(_, n)| n.as_u64()).sum())
+    regions
+        .map_or(0, |r| r.iter().filter(|(k, _)| region.is_none_or(|r| r == *k)).filter_map(|(_, n)| n.as_u64()).sum())
 }
 
 #[cfg(test)]

@@ -136,7 +136,10 @@ impl Stack {
     pub fn resident_kb(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kb| kb.parse().ok()).unwrap_or_else(|| panic!("no VmRSS in {status:?}"))
+        line.split_whitespace()
+            .next()
+            .and_then(|kb| kb.parse().ok())
+            .unwrap_or_else(|| panic!("no VmRSS in {status:?}"))
     }
 
     /// Processor time used so far.
@@ -210,7 +213,7 @@ impl Stack {
         });
         let values: Vec<f64> = samples.filter_map(|l| l.rsplit(' ').next()?.parse().ok()).collect();
         assert!(!values.is_empty() || text.contains("# EOF"), "the metrics are cut off");
-        values.iter().sum()
+        values.iter().fold(0.0, |sum, value| sum + value)
     }
 
     /// Runs a command of `perigee` against this stack, such as `["reload"]`.

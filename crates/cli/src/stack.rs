@@ -12,7 +12,7 @@ use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
 use perigee_edge::{Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Crossings, Host, Shutdown};
+use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -216,6 +216,12 @@ impl Stack {
     /// Gives how many flows and requests were still running when the drain's time was over.
     pub(crate) async fn stop(&self) -> usize {
         let limit = Duration::from_secs(self.config().snapshot.settings.limits.drain_s.into());
+        // What hangs in a blackhole will never finish; as a crash it ends now.
+        for (_, host) in self.hosts.all() {
+            if host.fault() == Fault::Blackhole {
+                host.set_fault(Fault::Crash);
+            }
+        }
         self.entry.begin();
         if let Some(proxy) = &self.proxy {
             proxy.listeners_closed().await;

@@ -89,7 +89,10 @@ fn regional(trace: &Value, request: &Explain) {
     output::line(format!("region   {} {}, rules by priority:", request.method, request.path));
     for rule in trace["rules"].as_array().into_iter().flatten() {
         let priority = rule["priority"].as_u64().map_or_else(|| "default".to_owned(), |p| p.to_string());
-        output::line(format!("           rule {priority:<8} {}", rule["outcome"].as_str().unwrap_or("?")));
+        output::line(format!(
+            "           rule {priority:<8} {}",
+            rule["outcome"].as_str().unwrap_or("?").replace('_', " ")
+        ));
     }
     if let Some(group) = trace["target_group"].as_str() {
         let open =

@@ -76,10 +76,11 @@ fn load_balancers(status: &Status) -> String {
 fn targets(status: &Status) -> String {
     let rows = status.targets.iter().map(|t| {
         let state = match t.state {
-            TargetState::Healthy => paint("healthy", GREEN, is_terminal()),
-            TargetState::Unhealthy => paint("unhealthy", RED, is_terminal()),
-            TargetState::Initial => "initial".to_owned(),
-            TargetState::Draining => paint("draining", YELLOW, is_terminal()),
+            None => paint("unknown: no node answers", YELLOW, is_terminal()),
+            Some(TargetState::Healthy) => paint("healthy", GREEN, is_terminal()),
+            Some(TargetState::Unhealthy) => paint("unhealthy", RED, is_terminal()),
+            Some(TargetState::Initial) => "initial".to_owned(),
+            Some(TargetState::Draining) => paint("draining", YELLOW, is_terminal()),
         };
         let reason = t.reason.clone().unwrap_or_else(|| "-".to_owned());
         vec![t.target.clone(), t.zone.clone(), t.target_group.clone(), state, reason, t.in_flight.to_string()]

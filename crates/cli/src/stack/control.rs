@@ -94,7 +94,10 @@ impl Stack {
         }
         let hosts = self.hosts_of(&what)?;
         let count = hosts.len();
-        self.apply(hosts, Fault::None).await;
+        // Targets first: a node's first check should not meet a target that is still dead.
+        let (targets, nodes) = hosts.into_iter().partition(|(key, _)| key.is_target());
+        self.apply(targets, Fault::None).await;
+        self.apply(nodes, Fault::None).await;
         // The operator's word goes with it; there may have been none.
         let _ = self.force(&what, None);
         info!(what, machines = count, "mended");

@@ -184,11 +184,11 @@ impl Regional {
     pub(crate) async fn finish_targets(&self, limit: Duration) -> usize {
         self.targets_end.begin();
         let targets: Vec<Shutdown> = self.lock_targets().values().cloned().collect();
-        let mut left = 0;
+        let mut ending = tokio::task::JoinSet::new();
         for target in targets {
-            left += target.finish(limit).await;
+            ending.spawn(async move { target.finish(limit).await });
         }
-        left
+        ending.join_all().await.into_iter().sum()
     }
 
     fn lock_nodes(&self) -> MutexGuard<'_, BTreeMap<HostKey, Arc<NodeHandle>>> {

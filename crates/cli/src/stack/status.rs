@@ -58,8 +58,8 @@ pub(crate) struct TargetStatus {
     pub(crate) zone: String,
     pub(crate) target_group: String,
     pub(crate) target: String,
-    /// Healthy if any node says so.
-    pub(crate) state: TargetState,
+    /// Healthy if any node says so; none while no node of its load balancer answers.
+    pub(crate) state: Option<TargetState>,
     /// The reason's API code.
     pub(crate) reason: Option<String>,
     /// Requests running on it, over all nodes.
@@ -128,24 +128,27 @@ impl Stack {
     fn target_status(&self) -> Vec<TargetStatus> {
         let mut targets: BTreeMap<(String, String, String), TargetStatus> = BTreeMap::new();
         for (key, node) in self.regional.nodes() {
+            // A dead node's last word is no word.
+            let answers = node.host().fault().has_network();
             let HostKey::Node { region, .. } = key else { continue };
             for seen in node.status() {
                 let address = std::net::SocketAddr::new(seen.target.address, seen.target.port).to_string();
                 let id = (region.to_string(), seen.target_group.to_string(), address.clone());
-                let reason = seen.reason.map(|r| r.code().to_owned());
+                let state = answers.then_some(seen.state);
+                let reason = seen.reason.filter(|_| answers).map(|r| r.code().to_owned());
                 let entry = targets.entry(id).or_insert_with(|| TargetStatus {
                     region: region.to_string(),
                     zone: seen.target.zone.to_string(),
                     target_group: seen.target_group.to_string(),
                     target: address,
-                    state: seen.state,
+                    state,
                     reason: reason.clone(),
                     in_flight: 0,
                 });
                 entry.in_flight += seen.in_flight;
-                if seen.state == TargetState::Healthy {
-                    entry.state = TargetState::Healthy;
-                    entry.reason = None;
+                if entry.state.is_none() || state == Some(TargetState::Healthy) {
+                    entry.state = state;
+                    entry.reason = reason;
                 }
             }
         }

@@ -96,7 +96,8 @@ pub struct NodeMonitor {
     sampling: bool,
     evidence_at: Option<Instant>,
     recovering_since: Instant,
-    up_since: Instant,
+    /// When it last came back; none for a node that never fell.
+    recovered_at: Option<Instant>,
     hold: Duration,
 }
 
@@ -114,7 +115,7 @@ impl NodeMonitor {
             sampling: false,
             evidence_at: None,
             recovering_since: now,
-            up_since: now,
+            recovered_at: None,
             hold: policy.hold,
         }
     }
@@ -212,8 +213,8 @@ impl NodeMonitor {
         if self.reach == Reach::Down {
             return;
         }
-        let relapse = self.reach == Reach::Recovering
-            || (self.reach == Reach::Up && self.up_since > Instant::START && now.since(self.up_since) < RELAPSE_WINDOW);
+        let relapse =
+            self.reach == Reach::Recovering || self.recovered_at.is_some_and(|at| now.since(at) < RELAPSE_WINDOW);
         self.hold = if relapse { (self.hold * 2).min(HOLD_MAX.max(self.policy.hold)) } else { self.policy.hold };
         self.reach = Reach::Down;
     }
@@ -235,7 +236,7 @@ impl NodeMonitor {
     fn rise_if_held(&mut self, now: Instant) {
         if now.since(self.recovering_since) >= self.hold {
             self.reach = Reach::Up;
-            self.up_since = now;
+            self.recovered_at = Some(now);
         }
     }
 }
@@ -319,7 +320,7 @@ mod tests {
     fn a_node_that_comes_back_is_held_and_a_relapse_doubles_the_hold_up_to_thirty_seconds() {
         let mut node = NodeMonitor::new(policy(Behaviour::Fast), s(0.0));
         sample(&mut node, 0.0, true);
-        let mut now = 120.0;
+        let mut now = 0.5;
         let mut holds = Vec::new();
         for _ in 0..8 {
             node.evidence(Evidence::Refused, s(now));

@@ -86,8 +86,6 @@ impl EdgeTiming {
 pub struct Limits {
     /// Flows an edge holds at once; more are refused. Default 20,000.
     pub edge_flows: u32,
-    /// Bytes an edge keeps for a client whose endpoint is not connected yet. Default 65,536.
-    pub edge_early_bytes: u32,
     /// Connections a load balancer node holds at once; more are refused. Default 20,000.
     pub node_connections: u32,
     /// Bytes of a whole request head. Default 65,536 (ALB guide, "Quotas").
@@ -110,7 +108,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             edge_flows: 20_000,
-            edge_early_bytes: 65_536,
             node_connections: 20_000,
             request_head_bytes: 65_536,
             request_line_bytes: 16_384,

@@ -39,16 +39,21 @@ impl Router<'_> {
     /// The other node of the same load balancer, then one node of each further endpoint by the law's own order (the
     /// rest of the group, the other groups by distance, dials ignored), then what is left. A blackholed region so costs
     /// two staggers, whatever its number of zones. Bounded by the number of nodes configured.
+    ///
+    /// When the law has failed open, health tells nothing and every endpoint is one: the region it opened to may be the
+    /// one that is dead.
     pub fn alternatives(&self, flow: &Flow, first: &Candidate) -> Vec<Candidate> {
         let mut groups = vec![first.group];
         groups.extend(self.groups_by_distance().into_iter().filter(|g| *g != first.group));
+        let failed_open = !self.is_eligible(&self.listener.endpoint_groups[first.group].endpoints[first.endpoint]);
         let mut next: Vec<Candidate> = Vec::new();
         let mut left: Vec<Candidate> = Vec::new();
         let mut same = self.nodes(flow, first.group, first.endpoint).into_iter().filter(|c| c.node != first.node);
         next.extend(same.next());
         left.extend(same);
         for group in groups {
-            for endpoint in self.eligible(flow, group) {
+            let endpoints = if failed_open { self.ranked(flow, group, |_| 1.0) } else { self.eligible(flow, group) };
+            for endpoint in endpoints {
                 if (group, endpoint) != (first.group, first.endpoint) {
                     let mut nodes = self.nodes(flow, group, endpoint).into_iter();
                     next.extend(nodes.next());

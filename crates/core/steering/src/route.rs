@@ -104,7 +104,7 @@ impl<'a> Router<'a> {
         first_group(&steps, draw, trace)
     }
 
-    fn is_eligible(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn is_eligible(&self, endpoint: &Endpoint) -> bool {
         endpoint.weight.get() > 0 && self.health.load_balancer(endpoint.load_balancer).is_healthy()
     }
 

@@ -39,7 +39,6 @@ fn limits(root: &Table<'_>) -> Limits {
     let before = t.cx.count();
     let limits = Limits {
         edge_flows: t.int_or("edge_flows", 1..=1_000_000, default.edge_flows),
-        edge_early_bytes: t.int_or("edge_early_bytes", 1_024..=1_048_576, default.edge_early_bytes),
         node_connections: t.int_or("node_connections", 1..=1_000_000, default.node_connections),
         request_head_bytes: t.int_or("request_head_bytes", 1_024..=1_048_576, default.request_head_bytes),
         request_line_bytes: t.int_or("request_line_bytes", 512..=1_048_576, default.request_line_bytes),

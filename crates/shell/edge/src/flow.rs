@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use perigee_dataplane::{ConnectFailure, Connection, Output, Refusal};
-use perigee_model::ClientIp;
+use perigee_model::{Behaviour, ClientIp, Settings};
 use perigee_net::{Clock, HostStream, connect, proxy_protocol};
 use perigee_steering::{Candidate, Flow};
 use tokio::io::AsyncWriteExt;
@@ -24,7 +24,7 @@ pub(crate) async fn establish(
     clock: Clock,
     moved_on: impl Fn(),
 ) -> Result<(HostStream, Candidate), Refusal> {
-    let client_ip = connection.view().snapshot.settings.client_ip;
+    let Settings { behaviour, client_ip, .. } = connection.view().snapshot.settings;
     let edge: Arc<str> = connection.view().atlas.pops()[connection.pop().0].code.as_str().into();
     let mut attempts: JoinSet<(usize, io::Result<HostStream>)> = JoinSet::new();
     let mut running = Vec::new();
@@ -37,8 +37,9 @@ pub(crate) async fn establish(
                         moved_on();
                     }
                     let (host, flow, edge) = (host.clone(), *flow, edge.clone());
-                    let task = attempts
-                        .spawn(async move { (attempt, open(&host, client_ip, &flow, &candidate, &edge).await) });
+                    let task = attempts.spawn(async move {
+                        (attempt, open(&host, (behaviour, client_ip), &flow, &candidate, &edge).await)
+                    });
                     running.push((attempt, task));
                 }
                 Output::Abandon { attempt } => {
@@ -86,7 +87,7 @@ fn drain_evidence(connection: &mut Connection, front: &Front) {
 /// Opens the second connection so that the load balancer learns who the client is.
 async fn open(
     host: &Host,
-    client_ip: ClientIp,
+    (behaviour, client_ip): (Behaviour, ClientIp),
     flow: &Flow,
     candidate: &Candidate,
     edge: &str,
@@ -106,7 +107,13 @@ async fn open(
         } else {
             proxy_protocol::encode_local()
         };
-        stream.write_all(&header).await?;
+        if behaviour == Behaviour::Fast {
+            // A stopped node's kernel still accepts: only the node's own word says that somebody is there.
+            stream.write_all(&proxy_protocol::asking_for_confirmation(header)).await?;
+            proxy_protocol::confirmed(&mut stream).await?;
+        } else {
+            stream.write_all(&header).await?;
+        }
     }
     Ok(stream)
 }

@@ -10,6 +10,7 @@ use perigee_net::{Clock, Crossings, Gate, Host, HostListener, HostStream, Pass, 
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::flow::{establish, flow_of};
@@ -41,6 +42,14 @@ pub struct ProxyStatus {
     pub new_flows_10s: BTreeMap<String, u64>,
 }
 
+/// A listener and what ends with it.
+#[derive(Debug)]
+struct Listening {
+    task: AbortHandle,
+    /// Cancelled when the address is taken out of the configuration: its flows are reset.
+    gone: CancellationToken,
+}
+
 /// The edge proxy: listeners on the accelerators' static addresses and the flows that came in by them.
 #[derive(Debug)]
 pub struct Proxy {
@@ -51,7 +60,7 @@ pub struct Proxy {
     clock: Clock,
     shutdown: Shutdown,
     gate: Gate,
-    listeners: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
+    listeners: Mutex<BTreeMap<SocketAddr, Listening>>,
     connecting: AtomicUsize,
     accepting: AtomicUsize,
     settled: Notify,
@@ -91,7 +100,10 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Follows a new snapshot: listens where it now says, stops listening where it no longer does. Flows stay.
+    /// Follows a new snapshot: listens where it now says, stops listening where it no longer does.
+    ///
+    /// Flows stay, except those of an address or port that is no longer listened on, because it was removed or its
+    /// accelerator disabled: they are reset (`global-accelerator.md` sections 2.3, 3 and 10).
     ///
     /// Errors: a new address cannot be bound; what could be bound is listened on.
     pub async fn set_snapshot(self: &Arc<Self>, snapshot: &Snapshot) -> io::Result<()> {
@@ -140,11 +152,12 @@ impl Proxy {
         let wanted = addresses(snapshot);
         {
             let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-            listeners.retain(|address, task| {
+            listeners.retain(|address, listening| {
                 let keep = wanted.contains(address);
                 if !keep {
-                    info!(%address, "stops listening");
-                    task.abort();
+                    info!(%address, "stops listening and resets its flows");
+                    listening.task.abort();
+                    listening.gone.cancel();
                     self.leave(&self.accepting);
                 }
                 keep
@@ -158,9 +171,10 @@ impl Proxy {
             match Host::new(format!("edge {address}")).listen(address).await {
                 Ok(listener) => {
                     self.accepting.fetch_add(1, Ordering::AcqRel);
-                    let task = tokio::spawn(self.clone().accept(listener, self.shutdown.clone()));
+                    let gone = CancellationToken::new();
+                    let task = tokio::spawn(self.clone().accept(listener, self.shutdown.clone(), gone.clone()));
                     let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-                    listeners.insert(address, task.abort_handle());
+                    listeners.insert(address, Listening { task: task.abort_handle(), gone });
                 }
                 Err(error) if failed.is_ok() => {
                     failed = Err(io::Error::new(error.kind(), format!("edge cannot listen on {address}: {error}")));
@@ -171,37 +185,37 @@ impl Proxy {
         failed
     }
 
-    async fn accept(self: Arc<Self>, mut listener: HostListener, shutdown: Shutdown) {
+    async fn accept(self: Arc<Self>, mut listener: HostListener, shutdown: Shutdown, gone: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = shutdown.draining() => break,
             };
-            self.take(accepted);
+            self.take(accepted, &gone);
         }
         // What the kernel completed before the end is still ours to serve.
         while let Some(accepted) = listener.accept_pending() {
-            self.take(accepted);
+            self.take(accepted, &gone);
         }
         drop(listener);
         self.leave(&self.accepting);
     }
 
-    fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr)) {
+    fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr), gone: &CancellationToken) {
         let Some(pass) = self.gate.enter() else {
             reset_on_drop(stream.socket());
             return;
         };
         self.connecting.fetch_add(1, Ordering::AcqRel);
         self.metrics.active_flows.inc();
-        let proxy = self.clone();
+        let (proxy, gone) = (self.clone(), gone.clone());
         self.shutdown.spawn(async move {
-            proxy.serve(stream, peer, pass).await;
+            proxy.serve(stream, peer, pass, &gone).await;
             proxy.metrics.active_flows.dec();
         });
     }
 
-    async fn serve(&self, mut client: HostStream, peer: SocketAddr, _pass: Pass) {
+    async fn serve(&self, mut client: HostStream, peer: SocketAddr, _pass: Pass, gone: &CancellationToken) {
         let established = self.establish(&client, peer).await;
         self.leave(&self.connecting);
         let (mut endpoint, host, labels, idle) = match established {
@@ -223,9 +237,13 @@ impl Proxy {
         };
         self.shares.note(&labels.region, self.clock.now());
         self.metrics.new_flows.get_or_create(&labels).inc();
-        let relayed = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle)).await;
+        let relay = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle));
+        let relayed = tokio::select! {
+            relayed = relay => relayed,
+            () = gone.cancelled() => None,
+        };
         let Some(relayed) = relayed else {
-            // The point of presence died with its flows.
+            // The point of presence died with its flows, or the listener is gone from the configuration.
             reset_on_drop(client.socket());
             reset_on_drop(endpoint.socket());
             return;
@@ -274,7 +292,7 @@ impl Proxy {
 
 fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
-    for accelerator in &snapshot.accelerators {
+    for accelerator in snapshot.accelerators.iter().filter(|a| a.enabled) {
         let ranges = accelerator.listeners.iter().flat_map(|l| &l.port_ranges);
         for port in ranges.flat_map(|r| r.from_port..=r.to_port) {
             addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use perigee_geo::{Atlas, Database, Overlay, Tables, shipped};
 use perigee_health::{GroupReport, NodeReport};
 use perigee_model::{Behaviour, ClientIp, EdgeTiming, PortRange, Snapshot, fixtures};
-use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
+use perigee_net::{Clock, Crossings, Fault, Host, Shutdown, proxy_protocol};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -107,6 +107,12 @@ impl Lab {
         exchange(&mut client).await
     }
 
+    async fn apply(&self, next: Snapshot) {
+        let (next, atlas) = (Arc::new(next), self.front.view().atlas.clone());
+        self.front.set_snapshot(next.clone(), atlas);
+        self.proxy.set_snapshot(&next).await.expect("the new port is free");
+    }
+
     fn metrics(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("metrics are text");
@@ -146,7 +152,8 @@ async fn serve_status(host: &Host, address: IpAddr) -> u16 {
     port
 }
 
-/// Answers each chunk with its own address, the peer's, and the chunk.
+/// Answers each chunk with its own address, the peer's, and the chunk; reads a PROXY header as a node does, and answers
+/// with it as well. When its host is slow it is stuck: the kernel accepts, and nobody reads.
 async fn serve_flows(host: &Host, address: SocketAddr) {
     let mut listener = host.listen(address).await.expect("the node's port is free");
     let host = host.clone();
@@ -155,11 +162,18 @@ async fn serve_flows(host: &Host, address: SocketAddr) {
             let (mut stream, peer) = listener.accept().await;
             let host = host.clone();
             tokio::spawn(async move {
+                if matches!(host.fault(), Fault::Slow { .. }) {
+                    std::future::pending::<()>().await;
+                }
                 let echo = async {
                     let mut chunk = [0; 128];
+                    let mut header = String::new();
+                    if matches!(stream.socket().peek(&mut chunk[..1]).await, Ok(1)) && chunk[0] == b'\r' {
+                        header = format!("{:?} ", proxy_protocol::read(&mut stream).await);
+                    }
                     while let Ok(n @ 1..) = stream.read(&mut chunk).await {
                         let seen = String::from_utf8_lossy(&chunk[..n]).into_owned();
-                        let answer = format!("{} saw {} say {seen}", address.ip(), peer.ip());
+                        let answer = format!("{} {header}saw {} say {seen}", address.ip(), peer.ip());
                         if stream.write_all(answer.as_bytes()).await.is_err() {
                             return;
                         }
@@ -192,7 +206,29 @@ async fn the_node_sees_the_clients_own_address_and_the_edges_name_is_on_the_regi
 async fn with_proxy_v2_the_header_comes_first_and_names_client_and_edge() {
     let lab = Lab::start(|s| s.settings.client_ip = ClientIp::ProxyV2).await;
     let answer = lab.ask().await;
-    assert!(answer.contains("QUIT\n") && answer.contains("ICN"), "{answer:?}");
+    assert!(answer.contains("source: 127.82.200.9:") && answer.contains("ICN"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_stuck_node_whose_kernel_still_accepts_costs_the_client_nothing_in_fast() {
+    let lab = Lab::start(|s| s.settings.client_ip = ClientIp::ProxyV2).await;
+    lab.region(1, Fault::Slow { delay_ms: 60_000 });
+    let answer = lab.ask().await;
+    assert!(!is_seoul(&answer) && answer.ends_with("say hello\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn in_aws_nobody_is_asked_to_confirm_and_the_client_waits_for_a_stuck_node() {
+    let lab = Lab::start(|s| {
+        s.settings.client_ip = ClientIp::ProxyV2;
+        s.settings.behaviour = Behaviour::Aws;
+        s.settings.timing = EdgeTiming::of(Behaviour::Aws);
+    })
+    .await;
+    assert!(lab.ask().await.ends_with("say hello\n"), "no stray byte of a confirmation");
+    lab.region(1, Fault::Slow { delay_ms: 60_000 });
+    let waited = tokio::time::timeout(Duration::from_millis(500), lab.ask()).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test]
@@ -265,7 +301,7 @@ async fn draining_takes_nothing_new_and_lets_a_flow_finish() {
 }
 
 #[tokio::test]
-async fn a_reload_moves_the_listener_and_keeps_the_flows() {
+async fn a_reload_keeps_the_flows_of_listeners_that_stay_and_resets_those_of_a_removed_port() {
     let lab = Lab::start(|_| {}).await;
     let mut client = lab.client().await;
     exchange(&mut client).await;
@@ -273,12 +309,31 @@ async fn a_reload_moves_the_listener_and_keeps_the_flows() {
     let mut next = Snapshot::clone(&view.snapshot);
     next.generation += 1;
     let port = free_port(lab.entry.ip()).await;
-    next.accelerators[0].listeners[0].port_ranges = vec![PortRange { from_port: port, to_port: port }];
-    let next = Arc::new(next);
-    lab.front.set_snapshot(next.clone(), view.atlas.clone());
-    lab.proxy.set_snapshot(&next).await.expect("the new port is free");
+    let range = |port| PortRange { from_port: port, to_port: port };
+    next.accelerators[0].listeners[0].port_ranges.push(range(port));
+    lab.apply(next.clone()).await;
+    assert!(exchange(&mut client).await.contains("hello"), "a flow was cut by an addition");
+    next.generation += 1;
+    next.accelerators[0].listeners[0].port_ranges = vec![range(port)];
+    lab.apply(next).await;
     assert!(lab.proxy.status().listening.iter().all(|a| a.port() == port));
-    assert!(exchange(&mut client).await.contains("hello"), "the old flow was cut");
+    let mut byte = [0];
+    assert!(client.read(&mut byte).await.is_err(), "the flow outlived its port");
+}
+
+#[tokio::test]
+async fn disabling_an_accelerator_resets_its_flows_and_refuses_new_ones() {
+    let lab = Lab::start(|_| {}).await;
+    let mut client = lab.client().await;
+    exchange(&mut client).await;
+    let mut next = Snapshot::clone(&lab.front.view().snapshot);
+    next.generation += 1;
+    next.accelerators[0].enabled = false;
+    lab.apply(next).await;
+    let mut byte = [0];
+    assert!(client.read(&mut byte).await.is_err(), "the flow outlived its accelerator");
+    lab.until(|lab| lab.proxy.status().listening.is_empty()).await;
+    assert!(TcpStream::connect(lab.entry).await.is_err());
 }
 
 #[tokio::test]

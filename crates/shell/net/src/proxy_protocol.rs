@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The twelve bytes every version 2 header begins with.
 pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -17,6 +17,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The TLV in which an edge names itself: the first of those free for own use (section 2.2.8).
 const TLV_EDGE: u8 = 0xE0;
+/// The TLV by which an edge asks the node to confirm the header: the next of those. It has no value.
+const TLV_CONFIRM: u8 = 0xE1;
+/// The confirmation: ASCII ACK, which begins no HTTP answer.
+const CONFIRMATION: u8 = 0x06;
 /// Bytes of an edge's name at most.
 const EDGE_MAX: usize = 32;
 
@@ -90,6 +94,46 @@ pub fn encode_local() -> Vec<u8> {
     out
 }
 
+/// Asks for a confirmation in a header made by [`encode`] or [`encode_local`].
+///
+/// A connect succeeds as soon as the node's kernel has answered, even if the node itself is stopped or stuck. A node
+/// that confirms has read the header and is alive, and until then the edge has not let go of one byte of the client's.
+/// Perigee's choice, between its own edge and node alone.
+#[must_use]
+pub fn asking_for_confirmation(mut header: Vec<u8>) -> Vec<u8> {
+    header.extend([TLV_CONFIRM, 0, 0]);
+    let length = u16::try_from(header.len() - 16).unwrap_or(LENGTH_MAX);
+    header[14..16].copy_from_slice(&length.to_be_bytes());
+    header
+}
+
+/// Whether a header that [`decode`] takes asks for a confirmation.
+fn asks_for_confirmation(fixed: &[u8; 16], rest: &[u8]) -> bool {
+    let addresses = match (fixed[12], fixed[13]) {
+        (0x21, 0x11) => 12,
+        (0x21, 0x21) => 36,
+        _ => 0,
+    };
+    let mut tlvs = rest.get(addresses..).unwrap_or_default();
+    while let [kind, high, low, tail @ ..] = tlvs {
+        if *kind == TLV_CONFIRM {
+            return true;
+        }
+        tlvs = tail.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+    }
+    false
+}
+
+/// Waits for the confirmation that [`asking_for_confirmation`] asked for.
+///
+/// Errors: `InvalidData` when something else comes, or the connection's own. The caller bounds the time.
+pub async fn confirmed(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    match stream.read_u8().await? {
+        CONFIRMATION => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the node did not confirm the PROXY header")),
+    }
+}
+
 /// Reads the fixed part: how many bytes follow. Errors: as named.
 pub fn following(fixed: &[u8; 16]) -> Result<u16, HeaderError> {
     if fixed[..12] != SIGNATURE {
@@ -138,17 +182,21 @@ fn edge_of(mut tlvs: &[u8]) -> Option<String> {
     None
 }
 
-/// Reads a header off a connection, byte for byte no more than the header.
+/// Reads a header off a connection, byte for byte no more than the header, and confirms it if that is asked for.
 ///
 /// Errors: `InvalidData` with a [`HeaderError`], `TimedOut` after [`READ_TIMEOUT`], or the connection's own.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Header> {
+pub async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Header> {
     let invalid = |error: HeaderError| io::Error::new(io::ErrorKind::InvalidData, error);
     let work = async {
         let mut fixed = [0; 16];
         stream.read_exact(&mut fixed).await?;
         let mut rest = vec![0; following(&fixed).map_err(invalid)?.into()];
         stream.read_exact(&mut rest).await?;
-        decode(&fixed, &rest).map_err(invalid)
+        let header = decode(&fixed, &rest).map_err(invalid)?;
+        if asks_for_confirmation(&fixed, &rest) {
+            stream.write_all(&[CONFIRMATION]).await?;
+        }
+        Ok(header)
     };
     tokio::time::timeout(READ_TIMEOUT, work).await?
 }
@@ -211,10 +259,42 @@ mod tests {
     async fn exactly_the_header_is_taken_off_the_connection() {
         let mut bytes = encode(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into(), "ICN");
         bytes.extend(b"GET /");
-        let mut stream = bytes.as_slice();
-        assert!(matches!(read(&mut stream).await, Ok(Header::Proxied { .. })));
-        assert_eq!(stream, b"GET /");
-        let mut garbage = &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..];
-        assert_eq!(read(&mut garbage).await.map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+        let (mut edge, mut node) = tokio::io::duplex(256);
+        edge.write_all(&bytes).await.expect("sent");
+        assert!(matches!(read(&mut node).await, Ok(Header::Proxied { .. })));
+        edge.shutdown().await.expect("ended");
+        let mut after = String::new();
+        node.read_to_string(&mut after).await.expect("read");
+        assert_eq!(after, "GET /");
+        drop(node);
+        let mut unasked = Vec::new();
+        edge.read_to_end(&mut unasked).await.expect("read");
+        assert_eq!(unasked, b"", "nobody asked for a confirmation");
+
+        let (mut edge, mut node) = tokio::io::duplex(256);
+        edge.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        assert_eq!(read(&mut node).await.map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+    }
+
+    #[tokio::test]
+    async fn a_header_that_asks_is_confirmed_once_and_read_as_before() {
+        let v4: SocketAddr = ([1, 2, 3, 4], 5).into();
+        let v6: SocketAddr = "[2001:db8::1]:5".parse().expect("an address");
+        for header in [encode(v4, v4, "ICN"), encode(v6, v4, "ICN"), encode_local()] {
+            let (mut edge, mut node) = tokio::io::duplex(256);
+            edge.write_all(&asking_for_confirmation(header.clone())).await.expect("sent");
+            let (fixed, rest) = split(&header);
+            assert_eq!(read(&mut node).await.ok(), decode(&fixed, rest).ok());
+            confirmed(&mut edge).await.expect("confirmed");
+            drop(node);
+            assert_eq!(edge.read(&mut [0; 1]).await.ok(), Some(0), "confirmed once");
+        }
+    }
+
+    #[tokio::test]
+    async fn anything_else_is_no_confirmation() {
+        let mut answer = &b"HTTP/1.1 400 Bad Request\r\n"[..];
+        assert_eq!(confirmed(&mut answer).await.map_err(|e| e.kind()), Err(io::ErrorKind::InvalidData));
+        assert!(confirmed(&mut &b""[..]).await.is_err());
     }
 }

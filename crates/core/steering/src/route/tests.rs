@@ -235,6 +235,18 @@ fn the_alternatives_reach_another_region_at_the_second_step_and_name_nothing_twi
     assert_eq!(all.len(), 6);
 }
 
+#[test]
+fn after_failing_open_the_alternatives_still_reach_another_region() {
+    let mut world = World::new(2);
+    (0..2).for_each(|region| world.fail(region));
+    let router = world.router();
+    let decision = router.decide(&flow(9), &mut ());
+    assert_eq!(decision.reason, RouteReason::FailOpen);
+    let first = router.candidate(&flow(9), &decision).expect("a candidate");
+    let groups: Vec<usize> = router.alternatives(&flow(9), &first).iter().map(|c| c.group).collect();
+    assert_eq!((first.group, groups), (0, vec![0, 1, 1]));
+}
+
 proptest! {
     #[test]
     fn an_endpoints_failure_moves_only_its_own_flows(n: u32, dead in 0_usize..3) {

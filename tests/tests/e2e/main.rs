@@ -1,0 +1,10 @@
+//! The whole stack on real sockets: what a user types and a client sees.
+
+mod bad_input;
+mod configuration;
+mod dns;
+mod drain;
+mod faults;
+mod flows;
+mod idle;
+mod start;
