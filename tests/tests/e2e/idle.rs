@@ -60,8 +60,7 @@ fn ten_thousand_idle_connections_cost_bounded_memory() {
     assert_eq!(direct.len(), AT_A_NODE);
     let at_node = ["load_balancer=\"shop\"", "ap-northeast-1a"];
     until("every connection is at the node", Duration::from_secs(10), || {
-        let count = |prefix: &str| stack.metric(&format!("{prefix}alb_connections"), &at_node);
-        count("perigee_") + count("") >= AT_A_NODE as f64
+        stack.metric("perigee_alb_connections", &at_node) >= AT_A_NODE as f64
     });
     let direct_kb = stack.resident_kb().saturating_sub(start_kb + flows_kb);
     figures.note("idle connections at a node", AT_A_NODE, "");
