@@ -286,6 +286,9 @@ pub(crate) struct Load {
     /// The DNS server: for --dns, and for a URL's host that is a name
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) server: Option<SocketAddr>,
+    /// The admin API of the stack, asked which region an address of --dns belongs to
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070")]
+    pub(crate) admin: SocketAddr,
     /// The place the client is at: its connections start from an address there
     #[arg(long, value_name = "PLACE")]
     pub(crate) from: Option<String>,

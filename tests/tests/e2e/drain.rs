@@ -50,17 +50,17 @@ fn sigterm_under_load_drains_without_a_failed_request() {
 }
 
 #[test]
-fn a_client_that_never_closes_is_cut_when_the_time_of_the_drain_is_over() {
-    let mut stack = Stack::with(&Setup { tables: "[limits]\ndrain_seconds = 2\n".to_owned(), ..Setup::default() });
+fn a_client_that_never_closes_does_not_hold_the_drain_up() {
+    let mut stack = Stack::with(&Setup::default());
     let mut kept = stack.client_in_seoul().unwrap();
     assert_eq!(kept.get("/").unwrap().status, 200);
     let began = Instant::now();
     stack.signal(Signal::SIGTERM);
     let status = stack.ended();
     let took = began.elapsed();
-    let mut figures = Figures::of("a_client_that_never_closes_is_cut_when_the_time_of_the_drain_is_over");
+    let mut figures = Figures::of("a_client_that_never_closes_does_not_hold_the_drain_up");
     figures.note("signal to end", took.as_millis() as u64, "ms").note("exit status", status.code(), "");
     assert_eq!(status.code(), Some(0), "ended with {status}");
-    assert!(took < Duration::from_secs(5), "two seconds of drain took {took:?}");
+    assert!(took < Duration::from_secs(15), "an idle client held a drain of at most 30 s for {took:?}");
     assert!(kept.get("/").is_err(), "a connection outlived its process");
 }

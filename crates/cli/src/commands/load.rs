@@ -41,7 +41,7 @@ pub(crate) async fn load(args: Load) -> Result<(), String> {
         plan.rate = args.rate.unwrap_or(plan.rate);
         plan.duration = Duration::from_secs_f64(args.duration);
         plan.timeout = Duration::from_secs_f64(args.timeout);
-        plan.regions = regions().await;
+        plan.regions = regions(args.admin).await;
         let summary = run_dns(plan, stop, |second| display.second(second)).await.map_err(|e| e.to_string())?;
         return display.summary(&summary, summary.failed);
     }
@@ -73,8 +73,7 @@ fn address_at(place: &str) -> Result<IpAddr, String> {
 }
 
 /// Which region each load balancer address belongs to, if a stack runs here that can be asked.
-async fn regions() -> std::collections::BTreeMap<IpAddr, String> {
-    let admin: SocketAddr = ([127, 0, 0, 1], 7070).into();
+async fn regions(admin: SocketAddr) -> std::collections::BTreeMap<IpAddr, String> {
     let Ok(status) = ask(admin, "/v1/status", None).await else { return Default::default() };
     let lbs = status["load_balancers"].as_array().into_iter().flatten();
     lbs.flat_map(|lb| {

@@ -237,7 +237,7 @@ impl Proxy {
         };
         self.shares.note(&labels.region, self.clock.now());
         self.metrics.new_flows.get_or_create(&labels).inc();
-        let relay = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle));
+        let relay = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle, &self.shutdown));
         let relayed = tokio::select! {
             relayed = relay => relayed,
             () = gone.cancelled() => None,

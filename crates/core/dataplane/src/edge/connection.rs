@@ -200,6 +200,16 @@ impl Connection {
         self.done = true;
         let candidate = self.attempts[attempt].candidate;
         self.attempts[attempt].state = State::Over;
+        // Slowness is evidence only when somebody who started later was faster: a machine that is busy itself delays
+        // everybody alike.
+        let overtaken: Vec<Candidate> = self.attempts[..attempt]
+            .iter()
+            .filter(|a| a.state == State::Pending && a.slow)
+            .map(|a| a.candidate)
+            .collect();
+        for slow in overtaken {
+            self.evidence(&slow, Evidence::Slow);
+        }
         self.evidence(&candidate, Evidence::Connected);
         self.outputs.push_back(Output::Use { attempt, candidate });
         self.abandon_pending();
@@ -236,12 +246,7 @@ impl Connection {
         let staggered = self.stagger_at.is_some_and(|at| at <= now);
         if staggered {
             self.stagger_at = None;
-            for attempt in 0..self.attempts.len() {
-                if self.is_pending(attempt) && !std::mem::replace(&mut self.attempts[attempt].slow, true) {
-                    let candidate = self.attempts[attempt].candidate;
-                    self.evidence(&candidate, Evidence::Slow);
-                }
-            }
+            self.attempts.iter_mut().for_each(|a| a.slow = true);
         }
         if timed_out || staggered {
             self.next(Refusal::TimedOut, now);

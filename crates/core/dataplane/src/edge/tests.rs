@@ -133,6 +133,21 @@ fn in_fast_a_blackholed_region_costs_two_staggers_until_it_is_known_and_nothing_
 }
 
 #[test]
+fn slowness_of_everybody_alike_is_no_evidence_against_anybody() {
+    let edge = healthy_edge(Behaviour::Fast);
+    let mut connection = edge.view().open(flow(1), at(0)).expect("taken");
+    for _ in 0..2 {
+        connection.handle_timeout(connection.poll_timeout().expect("a stagger"));
+    }
+    connection.connected(0);
+    let is_slow = |o: &Output| matches!(o, Output::Evidence { evidence: Evidence::Slow, .. });
+    assert!(
+        !std::iter::from_fn(|| connection.poll_output()).any(|o| is_slow(&o)),
+        "the first was slow but not overtaken"
+    );
+}
+
+#[test]
 fn in_aws_a_refused_connect_is_the_clients_reset_and_a_silent_one_too_after_ten_seconds() {
     let mut edge = healthy_edge(Behaviour::Aws);
     assert_eq!(drive(&mut edge, 1, 0, |a| Some(!is_seoul(a))), (Err(Refusal::Refused), 0));
