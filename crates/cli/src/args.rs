@@ -1,5 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -304,15 +305,33 @@ pub(crate) struct Load {
     /// Kept connections only; without --new and --keep, half and half
     #[arg(long)]
     pub(crate) keep: bool,
-    /// For how long, in seconds
-    #[arg(long = "for", value_name = "SECONDS", default_value = "10")]
-    pub(crate) duration: f64,
-    /// A request without its whole answer by then has failed, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "2")]
-    pub(crate) timeout: f64,
+    /// For how long: seconds, or with a unit (500ms, 30s, 5m, 1h)
+    #[arg(long = "for", value_name = "T", default_value = "10s", value_parser = time_span)]
+    pub(crate) duration: Duration,
+    /// A request without its whole answer by then has failed
+    #[arg(long, value_name = "T", default_value = "2s", value_parser = time_span)]
+    pub(crate) timeout: Duration,
     /// One JSON object a second, then the summary as one more
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A span of time: a number of seconds, or a number with `ms`, `s`, `m` or `h`; above zero, at most a day.
+fn time_span(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        other => return Err(format!("{other:?} is no unit of time; there are ms, s, m and h")),
+    };
+    let seconds = digits.trim().parse::<f64>().map_err(|_| format!("{digits:?} is no number"))? * unit_s;
+    if seconds > 0.0 && seconds <= 86_400.0 {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be above 0 and at most a day".to_owned())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -328,4 +347,28 @@ pub(crate) enum Geo {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_span_takes_seconds_or_a_unit_and_nothing_senseless() {
+        for (text, ms) in
+            [("30", 30_000), ("30s", 30_000), ("500ms", 500), ("2m", 120_000), ("1.5h", 5_400_000), ("0.5", 500)]
+        {
+            assert_eq!(time_span(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1", "0", "nan", "inf", "1e99", "5 parsecs", "25h"] {
+            assert!(time_span(text).is_err(), "{text} was taken for a time");
+        }
+    }
 }

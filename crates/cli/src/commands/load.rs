@@ -1,6 +1,5 @@
 use std::io::{IsTerminal, stderr};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use perigee_admin::ask;
@@ -15,11 +14,6 @@ use crate::output;
 
 /// Sends load, or asks DNS, until the time is over or Ctrl-C. Fails when any request did.
 pub(crate) async fn load(args: Load) -> Result<(), String> {
-    for seconds in [args.duration, args.timeout] {
-        if !seconds.is_finite() || seconds <= 0.0 {
-            return Err("--for and --timeout are seconds above 0".to_owned());
-        }
-    }
     let source = match (&args.from, args.source) {
         (Some(place), _) => Some(address_at(place)?),
         (None, source) => source,
@@ -39,8 +33,8 @@ pub(crate) async fn load(args: Load) -> Result<(), String> {
         let mut plan = DnsPlan::new(server, name);
         plan.source_ip = source;
         plan.rate = args.rate.unwrap_or(plan.rate);
-        plan.duration = Duration::from_secs_f64(args.duration);
-        plan.timeout = Duration::from_secs_f64(args.timeout);
+        plan.duration = args.duration;
+        plan.timeout = args.timeout;
         plan.regions = regions(args.admin).await;
         let summary = run_dns(plan, stop, |second| display.second(second)).await.map_err(|e| e.to_string())?;
         return display.summary(&summary, summary.failed);
@@ -49,8 +43,8 @@ pub(crate) async fn load(args: Load) -> Result<(), String> {
     plan.source_ip = source;
     plan.resolver = args.server;
     plan.rate = args.rate.unwrap_or(plan.rate);
-    plan.duration = Duration::from_secs_f64(args.duration);
-    plan.timeout = Duration::from_secs_f64(args.timeout);
+    plan.duration = args.duration;
+    plan.timeout = args.timeout;
     plan.connections = match (args.new, args.keep) {
         (true, _) => Connections::New,
         (_, true) => Connections::Keep,
@@ -93,7 +87,7 @@ impl Display {
     fn new(args: &Load) -> Self {
         let bar = (!args.json && stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} s  {msg}");
-            let bar = ProgressBar::new(args.duration.ceil() as u64);
+            let bar = ProgressBar::new(args.duration.as_secs_f64().ceil() as u64);
             style.map(|s| bar.clone().with_style(s)).unwrap_or(bar)
         });
         Self { json: args.json, bar }

@@ -66,8 +66,7 @@ impl Edge {
 
     /// Takes what a live connect showed. True when the view changed.
     pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
-        self.monitor.evidence(node, evidence, now);
-        self.refresh()
+        self.monitor.evidence(node, evidence, now) && self.refresh()
     }
 
     /// Sets or withdraws the operator's word on a load balancer. True when the view changed.

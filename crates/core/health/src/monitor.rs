@@ -89,11 +89,12 @@ impl Monitor {
         }
     }
 
-    /// Takes what a live connect to a node showed.
-    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) {
-        if let Some((monitor, _)) = self.nodes.get_mut(node) {
-            monitor.evidence(evidence, now);
-        }
+    /// Takes what a live connect to a node showed. True when the node's reach changed by it, which most do not.
+    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
+        let Some((monitor, _)) = self.nodes.get_mut(node) else { return false };
+        let before = monitor.reach();
+        monitor.evidence(evidence, now);
+        monitor.reach() != before
     }
 
     /// Sets or withdraws the operator's word on a load balancer. It outlives reloads.

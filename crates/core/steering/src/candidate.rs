@@ -41,7 +41,8 @@ impl Router<'_> {
     /// two staggers, whatever its number of zones. Bounded by the number of nodes configured.
     ///
     /// When the law has failed open, health tells nothing and every endpoint is one: the region it opened to may be the
-    /// one that is dead.
+    /// one that is dead. For the same reason the endpoints that are not eligible come last of all: a flow that every
+    /// eligible endpoint has disappointed fails open by itself.
     pub fn alternatives(&self, flow: &Flow, first: &Candidate) -> Vec<Candidate> {
         let mut groups = vec![first.group];
         groups.extend(self.groups_by_distance().into_iter().filter(|g| *g != first.group));
@@ -51,17 +52,24 @@ impl Router<'_> {
         let mut same = self.nodes(flow, first.group, first.endpoint).into_iter().filter(|c| c.node != first.node);
         next.extend(same.next());
         left.extend(same);
+        let mut last_resort: Vec<Candidate> = Vec::new();
         for group in groups {
-            let endpoints = if failed_open { self.ranked(flow, group, |_| 1.0) } else { self.eligible(flow, group) };
-            for endpoint in endpoints {
-                if (group, endpoint) != (first.group, first.endpoint) {
-                    let mut nodes = self.nodes(flow, group, endpoint).into_iter();
-                    next.extend(nodes.next());
-                    left.extend(nodes);
-                }
+            let (eligible, others) = if failed_open {
+                (self.ranked(flow, group, |_| 1.0), Vec::new())
+            } else {
+                let eligible = self.eligible(flow, group);
+                let others = self.ranked(flow, group, |_| 1.0).into_iter().filter(|e| !eligible.contains(e)).collect();
+                (eligible, others)
+            };
+            for endpoint in eligible.into_iter().filter(|e| (group, *e) != (first.group, first.endpoint)) {
+                let mut nodes = self.nodes(flow, group, endpoint).into_iter();
+                next.extend(nodes.next());
+                left.extend(nodes);
             }
+            last_resort.extend(others.into_iter().flat_map(|endpoint| self.nodes(flow, group, endpoint)));
         }
         next.extend(left);
+        next.extend(last_resort);
         next
     }
 

@@ -158,7 +158,6 @@ impl Proxy {
                     info!(%address, "stops listening and resets its flows");
                     listening.task.abort();
                     listening.gone.cancel();
-                    self.leave(&self.accepting);
                 }
                 keep
             });
@@ -170,9 +169,9 @@ impl Proxy {
             }
             match Host::new(format!("edge {address}")).listen(address).await {
                 Ok(listener) => {
-                    self.accepting.fetch_add(1, Ordering::AcqRel);
                     let gone = CancellationToken::new();
-                    let task = tokio::spawn(self.clone().accept(listener, self.shutdown.clone(), gone.clone()));
+                    let accepting = Accepting::new(self.clone());
+                    let task = tokio::spawn(accept(accepting, listener, gone.clone()));
                     let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
                     listeners.insert(address, Listening { task: task.abort_handle(), gone });
                 }
@@ -183,22 +182,6 @@ impl Proxy {
             }
         }
         failed
-    }
-
-    async fn accept(self: Arc<Self>, mut listener: HostListener, shutdown: Shutdown, gone: CancellationToken) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.draining() => break,
-            };
-            self.take(accepted, &gone);
-        }
-        // What the kernel completed before the end is still ours to serve.
-        while let Some(accepted) = listener.accept_pending() {
-            self.take(accepted, &gone);
-        }
-        drop(listener);
-        self.leave(&self.accepting);
     }
 
     fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr), gone: &CancellationToken) {
@@ -288,6 +271,39 @@ impl Proxy {
         };
         Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
     }
+}
+
+/// Counts a listener that accepts until it is dropped, at its end or with its aborted task.
+struct Accepting(Arc<Proxy>);
+
+impl Accepting {
+    fn new(proxy: Arc<Proxy>) -> Self {
+        proxy.accepting.fetch_add(1, Ordering::AcqRel);
+        Self(proxy)
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.leave(&self.0.accepting);
+    }
+}
+
+async fn accept(accepting: Accepting, mut listener: HostListener, gone: CancellationToken) {
+    let proxy = accepting.0.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = proxy.shutdown.draining() => break,
+        };
+        proxy.take(accepted, &gone);
+    }
+    // What the kernel completed before the end is still ours to serve.
+    while let Some(accepted) = listener.accept_pending() {
+        proxy.take(accepted, &gone);
+    }
+    drop(listener);
+    drop(accepting);
 }
 
 fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {

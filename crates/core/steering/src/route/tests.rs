@@ -247,6 +247,17 @@ fn after_failing_open_the_alternatives_still_reach_another_region() {
     assert_eq!((first.group, groups), (0, vec![0, 1, 1]));
 }
 
+#[test]
+fn what_is_not_eligible_comes_last_among_the_alternatives() {
+    let mut world = World::new(3);
+    world.fail(1);
+    let router = world.router();
+    let decision = router.decide(&flow(9), &mut ());
+    let first = router.candidate(&flow(9), &decision).expect("a candidate");
+    let groups: Vec<usize> = router.alternatives(&flow(9), &first).iter().map(|c| c.group).collect();
+    assert_eq!(groups, [0, 2, 2, 1, 1]);
+}
+
 proptest! {
     #[test]
     fn an_endpoints_failure_moves_only_its_own_flows(n: u32, dead in 0_usize..3) {
