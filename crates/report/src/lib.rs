@@ -1,0 +1,1 @@
+//! What a simulated run has to say: pages, plots, maps and tables.
