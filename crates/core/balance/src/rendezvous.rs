@@ -30,8 +30,13 @@ impl Seed {
     /// A number in the open interval (0, 1), uniform over keys: the hash of `key` and `id`.
     pub fn unit(&self, key: &[u8], id: &[u8]) -> f64 {
         // The top 53 bits fill a double's mantissa; the half keeps both ends out.
-        let bits = self.hash(&[key, id]) >> 11;
+        let bits = self.bits(key, id);
         (bits as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    /// The 53 bits that [`Self::unit`] is made of, in the same order.
+    fn bits(&self, key: &[u8], id: &[u8]) -> u64 {
+        self.hash(&[key, id]) >> 11
     }
 }
 
@@ -106,6 +111,24 @@ pub fn ranked<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (
     scored.into_iter().map(|(i, _)| i).collect()
 }
 
+/// The first of [`ranked`], without the list: the position of the greatest score, ties by position. None without
+/// candidates.
+pub fn best<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (&'a [u8], f64)>) -> Option<usize> {
+    greatest(candidates.map(|(id, weight)| score(seed, key, id, weight)), |a, b| a.total_cmp(b).is_gt())
+}
+
+/// [`best`] among candidates of one weight above zero, which is then of no matter: the score grows with the hash, so
+/// that no logarithm is taken.
+pub fn best_of_equals<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+    greatest(candidates.map(|id| seed.bits(key.as_bytes(), id)), |a, b| a > b)
+}
+
+/// The position of the greatest, the first of equals.
+fn greatest<T>(scores: impl Iterator<Item = T>, is_greater: impl Fn(&T, &T) -> bool) -> Option<usize> {
+    let better = |best: (usize, T), next: (usize, T)| if is_greater(&next.1, &best.1) { next } else { best };
+    scores.enumerate().reduce(better).map(|(position, _)| position)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -151,6 +174,16 @@ mod tests {
             let before = pick(&seed, &key(n), &[("a", weight), ("b", 128.0)]);
             let after = pick(&seed, &key(n), &[("a", weight + 20.0), ("b", 128.0)]);
             prop_assert!(before == after || after == 0);
+        }
+
+        #[test]
+        fn the_best_is_the_first_of_the_ranked(n: u32, weights in proptest::collection::vec(0_u8..4, 0..5)) {
+            let seed = Seed::derive("shop");
+            let ids = ["a", "b", "c", "d", "e"];
+            let candidates = || ids.iter().zip(&weights).map(|(id, w)| (id.as_bytes(), f64::from(*w)));
+            prop_assert_eq!(best(&seed, &key(n), candidates()), ranked(&seed, &key(n), candidates()).first().copied());
+            let equal = ranked(&seed, &key(n), candidates().map(|(id, _)| (id, 7.0)));
+            prop_assert_eq!(best_of_equals(&seed, &key(n), candidates().map(|(id, _)| id)), equal.first().copied());
         }
 
         #[test]

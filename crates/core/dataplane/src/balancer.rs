@@ -7,11 +7,13 @@ mod routing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use perigee_health::{GroupReport, HealthState, NodeReport, ProbeFailure};
-use perigee_model::{Action, Instant, LoadBalancerIndex, LoadBalancerNode, Snapshot, TargetGroupName};
+use perigee_health::{NodeReport, ProbeFailure};
+use perigee_model::{
+    Action, Instant, LoadBalancerIndex, LoadBalancerNode, Snapshot, TargetGroupIndex, TargetGroupName,
+};
 use perigee_rules::{Matcher, RequestHead};
 
 pub use explain::{BalancerTrace, TargetTrace};
@@ -48,9 +50,14 @@ pub struct Balancer {
     snapshot: Arc<Snapshot>,
     load_balancer: LoadBalancerIndex,
     node: usize,
-    matchers: BTreeMap<u16, Matcher>,
-    groups: BTreeMap<TargetGroupName, Group>,
-    members: BTreeMap<TargetId, Member>,
+    /// By listener port, ascending.
+    matchers: Vec<(u16, Matcher)>,
+    /// In name order.
+    groups: Vec<Group>,
+    /// Positions in `groups` by place in the snapshot, ascending: the way of a request.
+    by_index: Vec<(TargetGroupIndex, usize)>,
+    /// In order of registration, which is that of their numbers.
+    members: Vec<Member>,
     next_id: u64,
     outputs: VecDeque<BalancerOutput>,
 }
@@ -65,9 +72,10 @@ impl Balancer {
             snapshot: snapshot.clone(),
             load_balancer,
             node,
-            matchers: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            members: BTreeMap::new(),
+            matchers: Vec::new(),
+            groups: Vec::new(),
+            by_index: Vec::new(),
+            members: Vec::new(),
             next_id: 0,
             outputs: VecDeque::new(),
         };
@@ -89,38 +97,39 @@ impl Balancer {
     ) {
         let lb = snapshot.load_balancer(load_balancer);
         self.matchers = lb.listeners.iter().map(|l| (l.port, Matcher::compile(l))).collect();
-        for group in self.groups.values_mut() {
-            group.leave();
-        }
+        self.matchers.sort_by_key(|(port, _)| *port);
+        self.groups.iter_mut().for_each(Group::leave);
         for index in lb.target_groups() {
             let config = snapshot.target_group(index);
-            let group = self.groups.entry(config.name.clone()).or_insert_with(|| Group::new(node));
-            group.join(index, config);
+            let at = self.find_group(&config.name).unwrap_or_else(|at| {
+                self.groups.insert(at, Group::new(config.name.clone(), node));
+                at
+            });
+            self.groups[at].join(index, config);
         }
         self.snapshot = snapshot;
         self.load_balancer = load_balancer;
         self.node = node;
         self.reconcile_members(now);
         self.handle_timeout(now);
+        self.forget_groups();
     }
 
     /// Where a request that came in on `listener_port` goes. A forwarded request counts as running on its target
     /// until its token comes back by [`Self::request_finished`].
     pub fn route(&mut self, listener_port: u16, head: &RequestHead<'_>) -> Routing {
-        let Some(matcher) = self.matchers.get(&listener_port) else {
+        let Some(matcher) = self.matcher(listener_port) else {
             return Routing::Respond { status: 503, reason: RespondReason::NoListener { port: listener_port } };
         };
         let matched = matcher.decide(head);
         let Action::Forward { target_group } = matched.action;
-        let name = &self.snapshot.target_group(target_group).name;
-        let choice = self.groups.get_mut(name).and_then(|group| Some((group.pick()?, group.fail_open())));
+        let group = self.group_at(target_group).and_then(|at| self.groups.get_mut(at));
+        let choice = group.and_then(|group| Some((group.pick()?, group.fail_open())));
         let Some((id, fail_open)) = choice else {
-            return Routing::Respond {
-                status: 503,
-                reason: RespondReason::NoRegisteredTargets { target_group: name.clone() },
-            };
+            let target_group = self.snapshot.target_group(target_group).name.clone();
+            return Routing::Respond { status: 503, reason: RespondReason::NoRegisteredTargets { target_group } };
         };
-        let Some(member) = self.members.get_mut(&id) else {
+        let Some(member) = self.member_mut(id) else {
             unreachable!("a group's eligible targets are members");
         };
         member.in_flight += 1;
@@ -135,7 +144,7 @@ impl Balancer {
 
     /// Takes note that a request is over, however it ended. One whose target is gone meanwhile changes nothing.
     pub fn request_finished(&mut self, token: RequestToken) {
-        if let Some(member) = self.members.get_mut(&token.0) {
+        if let Some(member) = self.member_mut(token.0) {
             member.in_flight = member.in_flight.saturating_sub(1);
         }
     }
@@ -143,25 +152,31 @@ impl Balancer {
     /// When [`Self::handle_timeout`] or [`Self::poll_probe`] has something to do, none without targets or while all
     /// are being probed.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.members.values().filter_map(Member::next_event).min()
+        self.members.iter().filter_map(Member::next_event).min()
     }
 
     /// Ends the deregistrations whose delay is over.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let over = |member: &Member| member.draining_until.is_some_and(|until| until <= now);
-        let gone: Vec<TargetId> = self.members.iter().filter(|(_, m)| over(m)).map(|(id, _)| *id).collect();
-        for id in gone {
-            if let Some(member) = self.members.remove(&id) {
-                self.outputs.push_back(BalancerOutput::Gone {
-                    id,
-                    target_group: member.group,
-                    target: member.target,
-                    in_flight: member.in_flight,
-                });
-            }
+        let known = self.members.len();
+        for member in self.members.extract_if(.., |m| m.draining_until.is_some_and(|until| until <= now)) {
+            self.outputs.push_back(BalancerOutput::Gone {
+                id: member.id,
+                target_group: member.group,
+                target: member.target,
+                in_flight: member.in_flight,
+            });
         }
+        if self.members.len() < known {
+            self.forget_groups();
+        }
+    }
+
+    /// Drops the groups that nothing refers to any more.
+    fn forget_groups(&mut self) {
         let members = &self.members;
-        self.groups.retain(|name, group| group.is_attached() || members.values().any(|m| m.group == *name));
+        self.groups.retain(|group| group.is_attached() || members.iter().any(|m| m.group == *group.name()));
+        self.by_index = self.groups.iter().enumerate().filter_map(|(at, group)| Some((group.index()?, at))).collect();
+        self.by_index.sort_unstable();
     }
 
     /// What the driver is to do or may want to log, oldest first.
@@ -172,27 +187,31 @@ impl Balancer {
     /// A probe to make at `now`; call until it gives none. Its result comes back by [`Self::probed`], also when the
     /// probe failed to start. Checks go from start to start: a slow answer does not move the next one.
     pub fn poll_probe(&mut self, now: Instant) -> Option<Probe> {
-        let groups = &self.groups;
-        let snapshot = &self.snapshot;
-        self.members.iter_mut().find_map(|(id, member)| {
-            let index = groups.get(&member.group)?.index()?;
-            let check = &snapshot.target_group(index).health_check;
-            member.begin_probe(now, check.interval).then(|| Probe::new(*id, member, check))
-        })
+        let at = self.members.iter().position(|member| member.is_due(now))?;
+        let group = self.find_group(&self.members[at].group).ok()?;
+        let check = &self.snapshot.target_group(self.groups[group].index()?).health_check;
+        let member = &mut self.members[at];
+        member.begin_probe(now, check.interval);
+        Some(Probe::new(member, check))
     }
 
     /// Takes a probe's result: the status of an HTTP answer, none for a TCP connect, or why there was neither. The
     /// status is judged here, by the group's matcher. The result of a target that is draining or gone is dropped.
     pub fn probed(&mut self, id: TargetId, result: Result<Option<u16>, ProbeFailure>) {
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Ok(at) = self.members.binary_search_by_key(&id, |m| m.id) else { return };
+        let member = &mut self.members[at];
         member.probing = false;
-        let Some(group) = self.groups.get_mut(&member.group) else { return };
-        let Some(index) = group.index().filter(|_| member.draining_until.is_none()) else { return };
+        if member.draining_until.is_some() {
+            return;
+        }
+        let Ok(group) = self.find_group(&self.members[at].group) else { return };
+        let Some(index) = self.groups[group].index() else { return };
         let matcher = &self.snapshot.target_group(index).health_check.matcher;
         let verdict = result.and_then(|status| match status {
             Some(code) if !matcher.accepts(code) => Err(ProbeFailure::ResponseCode { code }),
             Some(_) | None => Ok(()),
         });
+        let member = &mut self.members[at];
         if let Some(transition) = member.check.observe(verdict) {
             self.outputs.push_back(BalancerOutput::Health {
                 target_group: member.group.clone(),
@@ -200,8 +219,7 @@ impl Balancer {
                 transition,
                 failure: verdict.err(),
             });
-            let name = member.group.clone();
-            self.refresh(&name);
+            self.refresh(group);
         }
     }
 
@@ -209,36 +227,21 @@ impl Balancer {
     /// initial again and due for a check at `now`. Probes under way are given up; running requests stay counted until
     /// their tokens come back.
     pub fn restart(&mut self, now: Instant) {
-        for member in self.members.values_mut().filter(|m| m.draining_until.is_none()) {
+        for member in self.members.iter_mut().filter(|m| m.draining_until.is_none()) {
             member.restart(now);
         }
-        let names: Vec<TargetGroupName> = self.groups.keys().cloned().collect();
-        for name in &names {
-            self.refresh(name);
-        }
+        (0..self.groups.len()).for_each(|group| self.refresh(group));
     }
 
     /// What the front tier is told when it samples this node: the groups that count, in name order.
     pub fn report(&self) -> NodeReport {
-        let group_report = |(name, group): (&TargetGroupName, &Group)| {
-            let config = self.snapshot.target_group(group.index()?);
-            let members = || self.members.values().filter(|m| m.group == *name && m.draining_until.is_none());
-            let healthy = members().filter(|m| m.check.state() == HealthState::Healthy).count();
-            let initial = members().filter(|m| m.check.state() == HealthState::Initial).count();
-            Some(GroupReport {
-                name: name.as_str().to_owned(),
-                healthy: u32::try_from(healthy).unwrap_or(u32::MAX),
-                initial: u32::try_from(initial).unwrap_or(u32::MAX),
-                registered: u32::try_from(members().count()).unwrap_or(u32::MAX),
-                passes_dns: healthy >= usize::from(config.dns_minimum_healthy),
-            })
-        };
-        NodeReport { target_groups: self.groups.iter().filter_map(group_report).collect() }
+        let report = |group: &Group| Some(group.report(self.snapshot.target_group(group.index()?)));
+        NodeReport { target_groups: self.groups.iter().filter_map(report).collect() }
     }
 
     /// Every target this node knows, in order of registration.
     pub fn targets(&self) -> Vec<TargetStatus> {
-        self.members.values().map(Member::status).collect()
+        self.members.iter().map(Member::status).collect()
     }
 
     /// The configuration it works by.
@@ -249,5 +252,25 @@ impl Balancer {
     /// This node in its configuration.
     pub fn node(&self) -> &LoadBalancerNode {
         &self.snapshot.load_balancer(self.load_balancer).nodes[self.node]
+    }
+
+    fn matcher(&self, listener_port: u16) -> Option<&Matcher> {
+        self.matchers.iter().find(|(port, _)| *port == listener_port).map(|(_, matcher)| matcher)
+    }
+
+    /// The position of the group called `name`, or the one where it would stand.
+    fn find_group(&self, name: &TargetGroupName) -> Result<usize, usize> {
+        self.groups.binary_search_by(|group| group.name().cmp(name))
+    }
+
+    /// The position of the group at `index` of the snapshot.
+    fn group_at(&self, index: TargetGroupIndex) -> Option<usize> {
+        let at = self.by_index.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        Some(self.by_index[at].1)
+    }
+
+    fn member_mut(&mut self, id: TargetId) -> Option<&mut Member> {
+        let at = self.members.binary_search_by_key(&id, |m| m.id).ok()?;
+        Some(&mut self.members[at])
     }
 }

@@ -2,13 +2,15 @@
 
 mod connection;
 mod explain;
+mod outbox;
+mod plan;
 mod view;
 
 use std::sync::Arc;
 
 use perigee_geo::{Atlas, PopIndex};
 use perigee_health::{Evidence, Forced, Monitor, NodeKey, NodeReport, ProbeFailure, Sample};
-use perigee_model::{Instant, LoadBalancerName, RegionCode, Snapshot};
+use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
 pub use explain::{ChosenEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
@@ -60,19 +62,21 @@ impl Edge {
 
     /// Takes a sample's result. True when the view changed.
     pub fn sampled(&mut self, sample: &Sample, result: Result<NodeReport, ProbeFailure>, now: Instant) -> bool {
-        self.monitor.sampled(&sample.node, result, sample.began, now);
-        self.refresh()
+        self.monitor.sampled(&sample.node, result, sample.began, now).is_some_and(|lb| self.refresh(lb))
     }
 
     /// Takes what a live connect showed. True when the view changed.
     pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
-        self.monitor.evidence(node, evidence, now) && self.refresh()
+        self.monitor.evidence(node, evidence, now).is_some_and(|lb| self.refresh(lb))
     }
 
     /// Sets or withdraws the operator's word on a load balancer. True when the view changed.
     pub fn force(&mut self, region: &RegionCode, load_balancer: &LoadBalancerName, forced: Option<Forced>) -> bool {
         self.monitor.force(region, load_balancer, forced);
-        self.refresh()
+        let snapshot = &self.view.snapshot;
+        let region = snapshot.find_region(region.as_str());
+        let index = region.and_then(|region| snapshot.find_load_balancer(region, load_balancer));
+        index.is_some_and(|index| self.refresh(index))
     }
 
     /// Takes a point of presence out of the anycast or puts it back; its clients go to the next one. True when the view
@@ -93,12 +97,13 @@ impl Edge {
         true
     }
 
-    fn refresh(&mut self) -> bool {
-        let health = self.monitor.view(&self.view.snapshot);
-        let changed = health != self.view.health;
+    /// Brings one load balancer of the view up to date. True when that changed it.
+    fn refresh(&mut self, index: LoadBalancerIndex) -> bool {
+        let health = self.monitor.load_balancer(&self.view.snapshot, index);
+        let changed = health != *self.view.health.load_balancer(index);
         if changed {
             let mut view = EdgeView::clone(&self.view);
-            view.health = health;
+            view.health.load_balancers[index.0] = health;
             self.view = Arc::new(view);
         }
         changed

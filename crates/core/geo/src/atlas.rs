@@ -65,8 +65,8 @@ pub enum Origin {
 
 /// Places, orders of regions, edges and scopes for one set of regions.
 ///
-/// Built by [`Atlas::build`], immutable, shared between threads. Every answer but [`Atlas::pops_by_distance`] is a
-/// binary search and a few array reads.
+/// Built by [`Atlas::build`], immutable, shared between threads. Every answer but [`Atlas::pops_by_distance`] and
+/// [`Atlas::nearest_pop`] is a binary search and a few array reads.
 #[derive(Debug)]
 pub struct Atlas {
     database: Arc<Database>,
@@ -216,6 +216,14 @@ impl Atlas {
         };
         let chord = |pop: &PopIndex| from.chord_squared(self.pop_directions[pop.0]);
         pops.sort_unstable_by(|a, b| chord(a).total_cmp(&chord(b)).then(a.cmp(b)));
+    }
+
+    /// The first of [`Atlas::pops_by_distance`] that is `usable`, none if none is. Computed on demand, without the list.
+    pub fn nearest_pop(&self, place: PlaceIndex, usable: impl Fn(PopIndex) -> bool) -> Option<PopIndex> {
+        match self.location_of(place).or_else(|| self.location_of(self.here)).map(Direction::of) {
+            Some(from) => from.nearest(&self.pop_directions, |pop| usable(PopIndex(pop))).map(PopIndex),
+            None => (0..self.pops.len()).map(PopIndex).find(|pop| usable(*pop)),
+        }
     }
 
     /// Estimated round trip between a client at the place and an edge, milliseconds: [`access_ms`] of the great

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
+use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, LoadBalancerNode, RegionCode, Snapshot};
 
 use crate::{
     Evidence, Forced, LoadBalancerHealth, NodeHealth, NodeMonitor, NodePolicy, NodeReport, ProbeFailure, Reach, View,
@@ -30,20 +30,32 @@ pub struct Sample {
     pub began: Instant,
 }
 
+/// One node with what it is to the snapshot.
+#[derive(Clone, Debug)]
+struct Watched {
+    key: NodeKey,
+    monitor: NodeMonitor,
+    status_port: u16,
+    load_balancer: LoadBalancerIndex,
+}
+
 /// Watches the nodes of every load balancer of a snapshot and holds the operator's word on them.
 ///
 /// The front tier's knowledge of the regions: it asks for samples, takes their results and the evidence of live
 /// connects, and gives a [`View`]. Deterministic: nodes are kept and asked in key order.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    nodes: BTreeMap<NodeKey, (NodeMonitor, u16)>,
+    /// In key order.
+    nodes: Vec<Watched>,
+    /// By load balancer of the snapshot: positions in `nodes`, in the snapshot's order.
+    members: Vec<Box<[usize]>>,
     forced: BTreeMap<(RegionCode, LoadBalancerName), Forced>,
 }
 
 impl Monitor {
     /// Watches the nodes of `snapshot`; every first sample is due at `now`.
     pub fn new(snapshot: &Snapshot, now: Instant) -> Self {
-        let mut monitor = Self { nodes: BTreeMap::new(), forced: BTreeMap::new() };
+        let mut monitor = Self { nodes: Vec::new(), members: Vec::new(), forced: BTreeMap::new() };
         monitor.set_snapshot(snapshot, now);
         monitor
     }
@@ -51,50 +63,69 @@ impl Monitor {
     /// Moves to another generation: nodes that remain keep what is known of them, new ones start unknown.
     pub fn set_snapshot(&mut self, snapshot: &Snapshot, now: Instant) {
         let policy = NodePolicy::of(snapshot.settings.behaviour, &snapshot.settings.timing);
-        let mut before = std::mem::take(&mut self.nodes);
-        for lb in &snapshot.load_balancers {
-            for node in &lb.nodes {
-                let key = NodeKey {
-                    region: snapshot.region(lb.region).code.clone(),
-                    load_balancer: lb.name.clone(),
-                    address: node.address,
-                };
-                let mut monitor = before.remove(&key).map_or_else(|| NodeMonitor::new(policy, now), |(m, _)| m);
+        let before = std::mem::take(&mut self.nodes);
+        let mut before: BTreeMap<NodeKey, NodeMonitor> = before.into_iter().map(|w| (w.key, w.monitor)).collect();
+        let mut after: BTreeMap<NodeKey, (NodeMonitor, u16, LoadBalancerIndex)> = BTreeMap::new();
+        let indices = (0..snapshot.load_balancers.len()).map(LoadBalancerIndex);
+        for index in indices.clone() {
+            for node in &snapshot.load_balancer(index).nodes {
+                let key = node_key(snapshot, index, node);
+                let mut monitor = before.remove(&key).unwrap_or_else(|| NodeMonitor::new(policy, now));
                 monitor.set_policy(policy, now);
-                self.nodes.insert(key, (monitor, node.status_port));
+                after.insert(key, (monitor, node.status_port, index));
             }
         }
+        self.nodes = after
+            .into_iter()
+            .map(|(key, (monitor, status_port, load_balancer))| Watched { key, monitor, status_port, load_balancer })
+            .collect();
+        self.members = indices
+            .map(|index| {
+                let nodes = snapshot.load_balancer(index).nodes.iter();
+                nodes.filter_map(|node| self.find(&node_key(snapshot, index, node))).collect()
+            })
+            .collect();
     }
 
     /// When the next sample is due, none without nodes or while all are being sampled.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.nodes.values().filter_map(|(m, _)| m.poll_timeout()).min()
+        self.nodes.iter().filter_map(|w| w.monitor.poll_timeout()).min()
     }
 
     /// A sample to take at `now`; call until it gives none.
     pub fn poll_sample(&mut self, now: Instant) -> Option<Sample> {
-        self.nodes.iter_mut().find_map(|(key, (monitor, port))| {
-            monitor.poll_sample(now).then(|| Sample {
-                node: key.clone(),
-                status: SocketAddr::new(key.address, *port),
+        self.nodes.iter_mut().find_map(|w| {
+            w.monitor.poll_sample(now).then(|| Sample {
+                node: w.key.clone(),
+                status: SocketAddr::new(w.key.address, w.status_port),
                 began: now,
             })
         })
     }
 
-    /// Takes a sample's result; one of a node that is no longer configured is dropped.
-    pub fn sampled(&mut self, node: &NodeKey, result: Result<NodeReport, ProbeFailure>, began: Instant, now: Instant) {
-        if let Some((monitor, _)) = self.nodes.get_mut(node) {
-            monitor.sampled(result, began, now);
-        }
+    /// Takes a sample's result; one of a node that is no longer configured is dropped. Gives the load balancer whose
+    /// health may have changed by it, none if what is known of the node is what was known before.
+    pub fn sampled(
+        &mut self,
+        node: &NodeKey,
+        result: Result<NodeReport, ProbeFailure>,
+        began: Instant,
+        now: Instant,
+    ) -> Option<LoadBalancerIndex> {
+        let at = self.find(node)?;
+        let watched = &mut self.nodes[at];
+        let news = watched.monitor.sampled(result, began, now);
+        news.then_some(watched.load_balancer)
     }
 
-    /// Takes what a live connect to a node showed. True when the node's reach changed by it, which most do not.
-    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
-        let Some((monitor, _)) = self.nodes.get_mut(node) else { return false };
-        let before = monitor.reach();
-        monitor.evidence(evidence, now);
-        monitor.reach() != before
+    /// Takes what a live connect to a node showed. Gives its load balancer when the node's reach changed by it, which
+    /// most do not.
+    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> Option<LoadBalancerIndex> {
+        let at = self.find(node)?;
+        let watched = &mut self.nodes[at];
+        let before = watched.monitor.reach();
+        watched.monitor.evidence(evidence, now);
+        (watched.monitor.reach() != before).then_some(watched.load_balancer)
     }
 
     /// Sets or withdraws the operator's word on a load balancer. It outlives reloads.
@@ -108,35 +139,33 @@ impl Monitor {
 
     /// The health of the load balancers of `snapshot`, which must be the one the monitor was last given.
     pub fn view(&self, snapshot: &Snapshot) -> View {
-        let load_balancers =
-            (0..snapshot.load_balancers.len()).map(|i| self.load_balancer(snapshot, LoadBalancerIndex(i))).collect();
-        View { load_balancers }
+        let indices = (0..snapshot.load_balancers.len()).map(LoadBalancerIndex);
+        View { load_balancers: indices.map(|index| self.load_balancer(snapshot, index)).collect() }
     }
 
-    fn load_balancer(&self, snapshot: &Snapshot, index: LoadBalancerIndex) -> LoadBalancerHealth {
+    /// The health of one load balancer of `snapshot`, which must be the one the monitor was last given.
+    pub fn load_balancer(&self, snapshot: &Snapshot, index: LoadBalancerIndex) -> LoadBalancerHealth {
         let lb = snapshot.load_balancer(index);
-        let region = &snapshot.region(lb.region).code;
-        let monitors: Vec<Option<&NodeMonitor>> = lb
-            .nodes
-            .iter()
-            .map(|node| {
-                let key = NodeKey { region: region.clone(), load_balancer: lb.name.clone(), address: node.address };
-                self.nodes.get(&key).map(|(m, _)| m)
-            })
-            .collect();
-        let reports = monitors.iter().map(|m| m.map_or((Reach::Unknown, None), |m| (m.reach(), m.report())));
+        let monitors = self.members[index.0].iter().map(|at| &self.nodes[*at].monitor);
         LoadBalancerHealth {
-            measured: LoadBalancerHealth::judge(reports),
-            forced: self.forced.get(&(region.clone(), lb.name.clone())).copied(),
+            measured: LoadBalancerHealth::judge(monitors.clone().map(|m| (m.reach(), m.report()))),
+            forced: self.forced.get(&(snapshot.region(lb.region).code.clone(), lb.name.clone())).copied(),
             nodes: monitors
-                .iter()
                 .map(|m| NodeHealth {
-                    reach: m.map_or(Reach::Unknown, NodeMonitor::reach),
-                    in_service: m
-                        .is_some_and(|m| m.reach() == Reach::Up && m.report().is_some_and(NodeReport::in_service)),
-                    failure: m.and_then(NodeMonitor::failure),
+                    reach: m.reach(),
+                    in_service: m.reach() == Reach::Up && m.report().is_some_and(NodeReport::in_service),
+                    failure: m.failure(),
                 })
                 .collect(),
         }
     }
+
+    fn find(&self, node: &NodeKey) -> Option<usize> {
+        self.nodes.binary_search_by(|w| w.key.cmp(node)).ok()
+    }
+}
+
+fn node_key(snapshot: &Snapshot, index: LoadBalancerIndex, node: &LoadBalancerNode) -> NodeKey {
+    let lb = snapshot.load_balancer(index);
+    NodeKey { region: snapshot.region(lb.region).code.clone(), load_balancer: lb.name.clone(), address: node.address }
 }

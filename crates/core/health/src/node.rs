@@ -159,8 +159,11 @@ impl NodeMonitor {
         due
     }
 
-    /// Takes the result of the sample that began at `began`.
-    pub fn sampled(&mut self, result: Result<NodeReport, ProbeFailure>, began: Instant, now: Instant) {
+    /// Takes the result of the sample that began at `began`. True when it made reach, report or failure another than
+    /// before.
+    pub fn sampled(&mut self, result: Result<NodeReport, ProbeFailure>, began: Instant, now: Instant) -> bool {
+        let before = (self.reach, self.failure);
+        let mut another_report = false;
         self.sampling = false;
         match result {
             Err(failure) => {
@@ -177,10 +180,12 @@ impl NodeMonitor {
                 if report.is_open() {
                     self.next_sample = self.next_sample.min(now + OPEN_POLL);
                 }
+                another_report = self.report.as_ref() != Some(&report);
                 self.report = Some(report);
                 self.answered(now);
             }
         }
+        another_report || before != (self.reach, self.failure)
     }
 
     /// Takes what a live connect showed; ignored by a policy that is not passive.

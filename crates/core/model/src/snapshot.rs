@@ -85,7 +85,8 @@ impl Snapshot {
 
     /// The load balancer called `name` in `region`.
     pub fn find_load_balancer(&self, region: RegionIndex, name: &LoadBalancerName) -> Option<LoadBalancerIndex> {
-        self.load_balancers.iter().position(|lb| lb.region == region && lb.name == *name).map(LoadBalancerIndex)
+        let of_region = &self.regions.get(region.0)?.load_balancers;
+        of_region.iter().copied().find(|index| self.load_balancer(*index).name == *name)
     }
 
     /// The target group called `name` in `region`.

@@ -48,6 +48,8 @@ pub enum AnswerReason {
 pub struct ConsideredRegion {
     /// The region.
     pub region: RegionIndex,
+    /// Its load balancer of the name.
+    pub load_balancer: LoadBalancerIndex,
     /// The estimated round trip in milliseconds.
     pub rtt_ms: f32,
     /// The load balancer's effective health.
@@ -75,34 +77,32 @@ impl fmt::Display for AnswerReason {
 /// Source: Route 53 developer guide, "Latency-based routing" and "How Route 53 chooses records when health checking is
 /// configured"; `dns.md` sections 2 and 3.
 pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &View) -> Answer {
-    let regions: Vec<(ConsideredRegion, LoadBalancerIndex)> = order
-        .iter()
-        .filter_map(|leg| {
-            let lb = snapshot.find_load_balancer(leg.region, &name.load_balancer)?;
-            let health = health.load_balancer(lb).effective();
-            Some((ConsideredRegion { region: leg.region, rtt_ms: leg.rtt_ms, health }, lb))
-        })
-        .collect();
-    let any_healthy = regions.iter().any(|(region, _)| region.health == HealthState::Healthy);
+    let mut regions: Vec<ConsideredRegion> = Vec::with_capacity(order.len());
+    regions.extend(order.iter().filter_map(|leg| {
+        let load_balancer = snapshot.find_load_balancer(leg.region, &name.load_balancer)?;
+        let health = health.load_balancer(load_balancer).effective();
+        Some(ConsideredRegion { region: leg.region, load_balancer, rtt_ms: leg.rtt_ms, health })
+    }));
+    let any_healthy = regions.iter().any(|region| region.health == HealthState::Healthy);
     let wanted = if any_healthy { HealthState::Healthy } else { HealthState::Initial };
-    let usable = |(region, _): &&(ConsideredRegion, LoadBalancerIndex)| region.health == wanted;
-    let degraded = !regions.iter().all(|r| usable(&r));
+    let usable = |region: &ConsideredRegion| region.health == wanted;
+    let degraded = !regions.iter().all(usable);
     let ttl = if degraded { name.ttl.min(DEGRADED_TTL_MIN.max(name.ttl / 2)) } else { name.ttl };
-    let (chosen, reason) = match (regions.iter().position(|r| usable(&r)), regions.is_empty()) {
+    let (chosen, reason) = match (regions.iter().position(usable), regions.is_empty()) {
         (Some(0), _) => (Some(0), AnswerReason::LowestRoundTrip),
         (Some(i), _) => (Some(i), AnswerReason::NextHealthy),
         (None, false) => (Some(0), AnswerReason::FailOpen),
         (None, true) => (None, AnswerReason::NoRegion),
     };
-    let chosen = chosen.map(|i| &regions[i]);
+    let chosen = chosen.map(|i| regions[i]);
     Answer {
-        load_balancer: chosen.map(|(_, lb)| *lb),
-        region: chosen.map(|(r, _)| r.region),
-        addresses: chosen.map(|(_, lb)| load_balancer_addresses(snapshot, *lb, health).0).unwrap_or_default(),
+        load_balancer: chosen.map(|c| c.load_balancer),
+        region: chosen.map(|c| c.region),
+        addresses: chosen.map(|c| load_balancer_addresses(snapshot, c.load_balancer, health).0).unwrap_or_default(),
         ttl,
         degraded,
         reason,
-        considered: regions.into_iter().map(|(r, _)| r).collect(),
+        considered: regions,
     }
 }
 
@@ -113,10 +113,14 @@ pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &V
 pub fn load_balancer_addresses(snapshot: &Snapshot, index: LoadBalancerIndex, health: &View) -> (Vec<IpAddr>, bool) {
     let nodes = &snapshot.load_balancer(index).nodes;
     let health = &health.load_balancer(index).nodes;
-    let in_service: Vec<IpAddr> =
-        nodes.iter().zip(health).filter(|(_, h)| h.in_service).map(|(n, _)| n.address).collect();
-    let degraded = in_service.len() < nodes.len();
-    if in_service.is_empty() { (nodes.iter().map(|n| n.address).collect(), true) } else { (in_service, degraded) }
+    let mut addresses: Vec<IpAddr> = Vec::with_capacity(nodes.len());
+    addresses.extend(nodes.iter().zip(health).filter(|(_, h)| h.in_service).map(|(n, _)| n.address));
+    let degraded = addresses.len() < nodes.len();
+    if addresses.is_empty() {
+        addresses.extend(nodes.iter().map(|n| n.address));
+        return (addresses, true);
+    }
+    (addresses, degraded)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
-use perigee_balance::ranked;
-use perigee_model::LoadBalancerIndex;
+use perigee_balance::{best_of_equals, ranked};
+use perigee_model::{LoadBalancerIndex, LoadBalancerNode};
 use serde::Serialize;
 
 use crate::{Decision, Flow, Outcome, Router};
@@ -23,7 +23,7 @@ pub struct Candidate {
     pub client_ip_preservation: bool,
 }
 
-impl Router<'_> {
+impl<'a> Router<'a> {
     /// The address that `decision` means for `flow`: a node of the load balancer whose zone is in service, or any node
     /// when none is. None when the decision refuses.
     ///
@@ -31,7 +31,7 @@ impl Router<'_> {
     /// choice; the original hides its load balancers' nodes behind one address per zone).
     pub fn candidate(&self, flow: &Flow, decision: &Decision) -> Option<Candidate> {
         let Outcome::Endpoint { group, endpoint } = decision.outcome else { return None };
-        self.nodes(flow, group, endpoint).into_iter().next()
+        self.first_node(flow, group, endpoint)
     }
 
     /// Where `fast` turns when the first candidate fails, best first, without `first` itself.
@@ -45,7 +45,7 @@ impl Router<'_> {
     /// eligible endpoint has disappointed fails open by itself.
     pub fn alternatives(&self, flow: &Flow, first: &Candidate) -> Vec<Candidate> {
         let mut groups = vec![first.group];
-        groups.extend(self.groups_by_distance().into_iter().filter(|g| *g != first.group));
+        groups.extend(self.groups.closest().filter(|g| *g != first.group));
         let failed_open = !self.is_eligible(&self.listener.endpoint_groups[first.group].endpoints[first.endpoint]);
         let mut next: Vec<Candidate> = Vec::new();
         let mut left: Vec<Candidate> = Vec::new();
@@ -73,25 +73,49 @@ impl Router<'_> {
         next
     }
 
+    /// The first of [`Self::nodes`].
+    fn first_node(&self, flow: &Flow, group: usize, endpoint: usize) -> Option<Candidate> {
+        let mut nodes = self.nodes_to_use(group, endpoint);
+        let zones = nodes.clone().map(|(_, node)| node.zone.as_str().as_bytes());
+        let position = best_of_equals(self.seed, &self.endpoint_key(flow), zones)?;
+        nodes.nth(position).map(|(node, _)| self.candidate_at(flow, group, endpoint, node))
+    }
+
+    /// The nodes to use of an endpoint in the flow's order of preference.
     fn nodes(&self, flow: &Flow, group: usize, endpoint: usize) -> Vec<Candidate> {
+        let nodes: Vec<(usize, &LoadBalancerNode)> = self.nodes_to_use(group, endpoint).collect();
+        ranked(self.seed, &self.endpoint_key(flow), nodes.iter().map(|(_, n)| (n.zone.as_str().as_bytes(), 1.0)))
+            .into_iter()
+            .map(|i| self.candidate_at(flow, group, endpoint, nodes[i].0))
+            .collect()
+    }
+
+    /// The nodes whose zone is in service, or all when none is.
+    fn nodes_to_use(
+        &self,
+        group: usize,
+        endpoint: usize,
+    ) -> impl Iterator<Item = (usize, &'a LoadBalancerNode)> + Clone {
+        let load_balancer = self.listener.endpoint_groups[group].endpoints[endpoint].load_balancer;
+        let health = &self.health.load_balancer(load_balancer).nodes;
+        let in_service = |node: usize| health.get(node).is_some_and(|n| n.in_service);
+        let nodes = &self.snapshot.load_balancer(load_balancer).nodes;
+        let any = (0..nodes.len()).any(in_service);
+        nodes.iter().enumerate().filter(move |(node, _)| !any || in_service(*node))
+    }
+
+    fn candidate_at(&self, flow: &Flow, group: usize, endpoint: usize, node: usize) -> Candidate {
         let endpoint_group = &self.listener.endpoint_groups[group];
         let configured = &endpoint_group.endpoints[endpoint];
-        let lb = self.snapshot.load_balancer(configured.load_balancer);
-        let health = self.health.load_balancer(configured.load_balancer);
-        let in_service = |node: usize| health.nodes.get(node).is_some_and(|n| n.in_service);
-        let any = (0..lb.nodes.len()).any(in_service);
         let port = endpoint_group.endpoint_port(flow.destination.port());
-        ranked(self.seed, &self.endpoint_key(flow), lb.nodes.iter().map(|n| (n.zone.as_str().as_bytes(), 1.0)))
-            .into_iter()
-            .filter(|node| !any || in_service(*node))
-            .map(|node| Candidate {
-                group,
-                endpoint,
-                load_balancer: configured.load_balancer,
-                node,
-                address: SocketAddr::new(lb.nodes[node].address, port),
-                client_ip_preservation: configured.client_ip_preservation,
-            })
-            .collect()
+        let lb = self.snapshot.load_balancer(configured.load_balancer);
+        Candidate {
+            group,
+            endpoint,
+            load_balancer: configured.load_balancer,
+            node,
+            address: SocketAddr::new(lb.nodes[node].address, port),
+            client_ip_preservation: configured.client_ip_preservation,
+        }
     }
 }

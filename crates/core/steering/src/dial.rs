@@ -3,6 +3,7 @@ use perigee_model::TrafficDial;
 use crate::{Note, Trace};
 
 /// One group of the waterfall, closest first.
+#[derive(Clone, Copy)]
 pub(crate) struct Step {
     /// Position in the listener.
     pub(crate) group: usize,
@@ -19,9 +20,13 @@ pub(crate) struct Step {
 ///
 /// Source: Global Accelerator developer guide, "Adjusting traffic flow with traffic dials" and its worked case; the
 /// waterfall is Perigee's choice (`global-accelerator.md` section 5).
-pub(crate) fn first_group(steps: &[Step], mut draw: impl FnMut(usize) -> f64, trace: &mut impl Trace) -> Option<usize> {
-    let takes_part = |step: &&Step| !step.empty && step.dial.percent() > 0.0;
-    let last = steps.iter().rfind(takes_part)?.group;
+pub(crate) fn first_group(
+    steps: impl DoubleEndedIterator<Item = Step> + Clone,
+    mut draw: impl FnMut(usize) -> f64,
+    trace: &mut impl Trace,
+) -> Option<usize> {
+    let takes_part = |step: &Step| !step.empty && step.dial.percent() > 0.0;
+    let last = steps.clone().rfind(takes_part)?.group;
     for step in steps {
         if step.empty {
             trace.note(step.group, Note::Empty);
@@ -71,7 +76,7 @@ mod tests {
         for a in 0..n {
             for b in 0..n {
                 let draws = [f64::from(a) + 0.5, f64::from(b) + 0.5, 0.0].map(|d| d * 100.0 / f64::from(n));
-                if let Some(g) = first_group(&steps, |g| draws[g], &mut ()) {
+                if let Some(g) = first_group(steps.iter().copied(), |g| draws[g], &mut ()) {
                     taken[g] += 100.0 / f64::from(n * n);
                 }
             }
@@ -88,7 +93,7 @@ mod tests {
         assert_eq!(shares(&[50.0]), [100.0]);
         assert_eq!(shares(&[30.0, 0.0]), [100.0, 0.0]);
         assert_eq!(shares(&[30.0, 1.0]), [30.0, 70.0]);
-        assert_eq!(first_group(&steps(&[0.0, 0.0]), |_| 0.0, &mut ()), None);
+        assert_eq!(first_group(steps(&[0.0, 0.0]).into_iter(), |_| 0.0, &mut ()), None);
     }
 
     #[test]
@@ -97,7 +102,7 @@ mod tests {
             let draw = f64::from(draw) + 0.5;
             let mut was_taken = false;
             for dial in 1..=100 {
-                let taken = first_group(&steps(&[f64::from(dial), 100.0]), |_| draw, &mut ()) == Some(0);
+                let taken = first_group(steps(&[f64::from(dial), 100.0]).into_iter(), |_| draw, &mut ()) == Some(0);
                 assert!(taken || !was_taken, "dial {dial} dropped draw {draw}");
                 was_taken = taken;
             }
@@ -109,7 +114,7 @@ mod tests {
         let mut steps = steps(&[100.0, 100.0]);
         steps[0].empty = true;
         let mut notes = Vec::new();
-        assert_eq!(first_group(&steps, |_| 0.0, &mut notes), Some(1));
+        assert_eq!(first_group(steps.iter().copied(), |_| 0.0, &mut notes), Some(1));
         assert_eq!(notes, [(0, Note::Empty)]);
     }
 }

@@ -1,12 +1,11 @@
 use std::net::SocketAddr;
 
-use perigee_balance::{FlowKey, Seed, ranked};
-use perigee_geo::Leg;
+use perigee_balance::{FlowKey, Seed, best, best_of_equals, ranked};
 use perigee_health::View;
 use perigee_model::{AcceleratorListener, ClientAffinity, Endpoint, Snapshot};
 
 use crate::dial::{Step, first_group};
-use crate::{Decision, Note, Outcome, RouteReason, Trace};
+use crate::{Decision, GroupOrder, Note, Outcome, RouteReason, Trace};
 
 /// Groups looked at before failing open (Global Accelerator developer guide, "Failover for unhealthy endpoints").
 const CLOSEST_GROUPS: usize = 3;
@@ -29,46 +28,45 @@ pub struct Flow {
 pub struct Router<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) listener: &'a AcceleratorListener,
-    pub(crate) order: &'a [Leg],
+    pub(crate) groups: &'a GroupOrder,
     pub(crate) health: &'a View,
     pub(crate) seed: &'a Seed,
 }
 
 impl<'a> Router<'a> {
-    /// The law for `listener`, of a snapshot whose regions `order` sorts by distance from the edge and whose load
+    /// The law for `listener`, whose endpoint groups `groups` sorts by distance from the edge, of a snapshot whose load
     /// balancers' health is `health`. `seed` belongs to the accelerator.
     pub const fn new(
         snapshot: &'a Snapshot,
         listener: &'a AcceleratorListener,
-        order: &'a [Leg],
+        groups: &'a GroupOrder,
         health: &'a View,
         seed: &'a Seed,
     ) -> Self {
-        Self { snapshot, listener, order, health, seed }
+        Self { snapshot, listener, groups, health, seed }
     }
 
     /// Decides for `flow`, telling `trace` what it passes over.
     pub fn decide(&self, flow: &Flow, trace: &mut impl Trace) -> Decision {
-        let closest = self.groups_by_distance();
-        let first = self.first_group(flow, &closest, trace);
-        let to_try = first.into_iter().chain(closest.iter().copied().filter(|g| Some(*g) != first).take(
-            // The original group is tried first and costs nothing extra when it is not among the closest.
-            CLOSEST_GROUPS - usize::from(first.is_some_and(|f| closest.iter().take(CLOSEST_GROUPS).any(|g| *g == f))),
-        ));
+        let first = self.first_group(flow, trace);
+        // The original group is tried first and costs nothing extra when it is not among the closest.
+        let among_closest = first.is_some_and(|f| self.groups.closest().take(CLOSEST_GROUPS).any(|g| g == f));
+        let others = self.groups.closest().filter(|g| Some(*g) != first);
+        let to_try = first.into_iter().chain(others.take(CLOSEST_GROUPS - usize::from(among_closest)));
         for group in to_try {
             if let Some(endpoint) = self.pick(flow, group) {
                 trace.note(group, Note::Chosen);
                 let reason = match first {
                     Some(f) if f != group => RouteReason::Failover,
                     None => RouteReason::Failover,
-                    Some(f) if closest.first() == Some(&f) => RouteReason::Closest,
+                    Some(f) if self.groups.closest().next() == Some(f) => RouteReason::Closest,
                     Some(_) => RouteReason::Dial,
                 };
                 return Decision { outcome: Outcome::Endpoint { group, endpoint }, reason };
             }
             trace.note(group, Note::NoEligibleEndpoint);
         }
-        let Some(&group) = closest.first() else {
+        let Some(group) = self.groups.closest().next() else {
             return Decision { outcome: Outcome::Refuse, reason: RouteReason::NoEndpoint };
         };
         trace.note(group, Note::FailedOpen);
@@ -76,32 +74,21 @@ impl<'a> Router<'a> {
         Decision { outcome: Outcome::Endpoint { group, endpoint }, reason: RouteReason::FailOpen }
     }
 
-    /// Positions of the groups that have endpoints, closest first. Regions that nobody ordered come last.
-    pub(crate) fn groups_by_distance(&self) -> Vec<usize> {
-        let mut groups: Vec<(usize, usize)> = (self.listener.endpoint_groups.iter().enumerate())
-            .filter(|(_, g)| !g.endpoints.is_empty())
-            .map(|(i, g)| (self.order.iter().position(|leg| leg.region == g.region).unwrap_or(usize::MAX), i))
-            .collect();
-        groups.sort_unstable();
-        groups.into_iter().map(|(_, i)| i).collect()
-    }
-
-    fn first_group(&self, flow: &Flow, closest: &[usize], trace: &mut impl Trace) -> Option<usize> {
-        let key = match self.listener.client_affinity {
-            ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
-            ClientAffinity::SourceIp => FlowKey::address(flow.client.ip()),
-        };
+    fn first_group(&self, flow: &Flow, trace: &mut impl Trace) -> Option<usize> {
         let groups = &self.listener.endpoint_groups;
         for (i, _) in groups.iter().enumerate().filter(|(_, g)| g.endpoints.is_empty()) {
             trace.note(i, Note::Empty);
         }
-        let steps: Vec<Step> =
-            closest.iter().map(|&group| Step { group, dial: groups[group].traffic_dial, empty: false }).collect();
+        let step = |group: usize| Step { group, dial: groups[group].traffic_dial, empty: false };
         let draw = |group: usize| {
+            let key = match self.listener.client_affinity {
+                ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
+                ClientAffinity::SourceIp => FlowKey::address(flow.client.ip()),
+            };
             let region = self.snapshot.region(groups[group].region).code.as_str();
             self.seed.unit(key.as_bytes(), region.as_bytes()) * 100.0
         };
-        first_group(&steps, draw, trace)
+        first_group(self.groups.closest().map(step), draw, trace)
     }
 
     pub(crate) fn is_eligible(&self, endpoint: &Endpoint) -> bool {
@@ -124,29 +111,35 @@ impl<'a> Router<'a> {
             .collect()
     }
 
+    /// The first of [`Self::eligible`].
     fn pick(&self, flow: &Flow, group: usize) -> Option<usize> {
         match self.listener.endpoint_groups[group].endpoints.as_slice() {
-            [] => None,
             [one] => self.is_eligible(one).then_some(0),
-            _ => self.eligible(flow, group).first().copied(),
+            endpoints => {
+                let eligible = || endpoints.iter().enumerate().filter(|(_, e)| self.is_eligible(e));
+                let candidates = eligible().map(|(_, e)| (self.id(e), f64::from(e.weight.get())));
+                let best = best(self.seed, &self.endpoint_key(flow), candidates)?;
+                eligible().nth(best).map(|(endpoint, _)| endpoint)
+            }
         }
     }
 
-    /// Fail open: uniform over the group's endpoints, whatever health and weight, stable for one flow.
+    /// Fail open: uniform over the group's endpoints, whatever health and weight, stable for one flow. `group` has
+    /// endpoints.
     fn pick_any(&self, flow: &Flow, group: usize) -> usize {
-        self.ranked(flow, group, |_| 1.0)[0]
+        let endpoints = &self.listener.endpoint_groups[group].endpoints;
+        best_of_equals(self.seed, &self.endpoint_key(flow), endpoints.iter().map(|e| self.id(e))).unwrap_or(0)
+    }
+
+    /// What an endpoint is known by to the hash.
+    fn id(&self, endpoint: &Endpoint) -> &'a [u8] {
+        self.snapshot.load_balancer(endpoint.load_balancer).name.as_str().as_bytes()
     }
 
     pub(crate) fn ranked(&self, flow: &Flow, group: usize, weight: impl Fn(&Endpoint) -> f64) -> Vec<usize> {
         let endpoints = &self.listener.endpoint_groups[group].endpoints;
         let key = self.endpoint_key(flow);
-        ranked(
-            self.seed,
-            &key,
-            endpoints
-                .iter()
-                .map(|e| (self.snapshot.load_balancer(e.load_balancer).name.as_str().as_bytes(), weight(e))),
-        )
+        ranked(self.seed, &key, endpoints.iter().map(|e| (self.id(e), weight(e))))
     }
 }
 

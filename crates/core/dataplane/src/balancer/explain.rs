@@ -49,27 +49,28 @@ impl Balancer {
             chosen: None,
             refusal: None,
         };
-        let Some(matcher) = self.matchers.get(&listener_port) else {
+        let Some(matcher) = self.matcher(listener_port) else {
             trace.refusal = Some(RespondReason::NoListener { port: listener_port });
             return trace;
         };
         trace.rules = matcher.explain(head);
         let Action::Forward { target_group } = matcher.decide(head).action;
         let name = &self.snapshot.target_group(target_group).name;
-        let group = self.groups.get(name);
+        let group = self.group_at(target_group).map(|at| &self.groups[at]);
         trace.target_group = Some(name.clone());
         trace.fail_open = group.is_some_and(Group::fail_open);
-        for (id, member) in self.members.iter().filter(|(_, m)| m.group == *name) {
+        for member in self.members.iter().filter(|m| m.group == *name) {
             let (state, reason) = member.state();
             trace.targets.push(TargetTrace {
                 target: member.target.clone(),
                 state,
                 reason,
                 in_flight: member.in_flight,
-                eligible: group.is_some_and(|g| g.is_eligible(*id)),
+                eligible: group.is_some_and(|g| g.is_eligible(member.id)),
             });
         }
-        trace.chosen = group.and_then(Group::peek).and_then(|id| self.members.get(&id)).map(|m| m.target.clone());
+        let next = group.and_then(Group::peek);
+        trace.chosen = self.members.iter().find(|m| Some(m.id) == next).map(|m| m.target.clone());
         if trace.chosen.is_none() {
             trace.refusal = Some(RespondReason::NoRegisteredTargets { target_group: name.clone() });
         }

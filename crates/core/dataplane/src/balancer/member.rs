@@ -30,6 +30,7 @@ pub struct TargetStatus {
 
 #[derive(Debug)]
 pub(super) struct Member {
+    pub(super) id: TargetId,
     pub(super) group: TargetGroupName,
     pub(super) target: Target,
     pub(super) check: Check,
@@ -45,8 +46,15 @@ const fn thresholds(check: &HealthCheck) -> Thresholds {
 }
 
 impl Member {
-    pub(super) const fn new(group: TargetGroupName, target: Target, check: &HealthCheck, now: Instant) -> Self {
+    pub(super) const fn new(
+        id: TargetId,
+        group: TargetGroupName,
+        target: Target,
+        check: &HealthCheck,
+        now: Instant,
+    ) -> Self {
         Self {
+            id,
             group,
             target,
             check: Check::new(thresholds(check)),
@@ -77,17 +85,18 @@ impl Member {
         self.next_probe = now;
     }
 
-    /// Whether a probe begins now; if so, the next one is an interval away.
-    pub(super) fn begin_probe(&mut self, now: Instant, interval: Duration) -> bool {
-        let due = !self.probing && self.draining_until.is_none() && self.next_probe <= now;
-        if due {
-            self.probing = true;
-            // From the planned start, not from now, so that a late driver does not shift the schedule; a driver that
-            // is later than a whole interval does not catch up.
-            let planned = self.next_probe + interval;
-            self.next_probe = if planned > now { planned } else { now + interval };
-        }
-        due
+    /// Whether a probe is to begin.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        !self.probing && self.draining_until.is_none() && self.next_probe <= now
+    }
+
+    /// A probe begins; the next one is an interval away.
+    pub(super) fn begin_probe(&mut self, now: Instant, interval: Duration) {
+        self.probing = true;
+        // From the planned start, not from now, so that a late driver does not shift the schedule; a driver that
+        // is later than a whole interval does not catch up.
+        let planned = self.next_probe + interval;
+        self.next_probe = if planned > now { planned } else { now + interval };
     }
 
     pub(super) fn next_event(&self) -> Option<Instant> {

@@ -96,13 +96,13 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(id: TargetId, member: &Member, check: &HealthCheck) -> Self {
+    pub(super) fn new(member: &Member, check: &HealthCheck) -> Self {
         let mut address = member.address();
         if let Some(port) = check.port {
             address.set_port(port);
         }
         Self {
-            id,
+            id: member.id,
             target_group: member.group.clone(),
             target: member.target.clone(),
             address,

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,9 +7,10 @@ use perigee_model::{AcceleratorIndex, Behaviour, Instant};
 use perigee_steering::{Candidate, Decision, Flow};
 
 use super::EdgeView;
+use super::outbox::{Message, Outbox};
 
 /// Addresses tried for one flow at most, the first included (Perigee's choice: two nodes in each of four regions).
-const ATTEMPTS_MAX: usize = 8;
+pub(super) const ATTEMPTS_MAX: usize = 8;
 
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,12 @@ struct Attempt {
     slow: bool,
 }
 
+impl Attempt {
+    const fn new(candidate: Candidate, deadline: Instant) -> Self {
+        Self { candidate, deadline, state: State::Pending, slow: false }
+    }
+}
+
 /// Brings one flow to an endpoint.
 ///
 /// ```text
@@ -125,36 +131,38 @@ pub struct Connection {
     pop: PopIndex,
     flow: Flow,
     decision: Decision,
-    first: Candidate,
+    /// Most flows need one attempt: it stands here, so that they allocate nothing.
+    first: Attempt,
+    /// The second attempt and on.
+    further: Vec<Attempt>,
     /// What is left to try; filled when the first attempt disappoints.
-    left: Option<VecDeque<Candidate>>,
-    attempts: Vec<Attempt>,
+    left: Option<std::vec::IntoIter<Candidate>>,
     stagger_at: Option<Instant>,
-    outputs: VecDeque<Output>,
+    outbox: Outbox,
     done: bool,
 }
 
 impl Connection {
-    pub(super) fn open(view: Arc<EdgeView>, flow: Flow, now: Instant) -> Result<Self, Refusal> {
+    pub(super) fn open(view: Arc<EdgeView>, flow: Flow, pop: PopIndex, now: Instant) -> Result<Self, Refusal> {
         let listener = view.listener(&flow)?;
-        let pop = view.pop_of(view.atlas.locate(flow.client.ip()).place_index);
         let router = view.router(listener, pop);
         let decision = router.decide(&flow, &mut ());
-        let first = router.candidate(&flow, &decision).ok_or(Refusal::NoEndpoint)?;
+        let candidate = router.candidate(&flow, &decision).ok_or(Refusal::NoEndpoint)?;
+        let timing = &view.snapshot.settings.timing;
         let mut connection = Self {
-            view: view.clone(),
+            first: Attempt::new(candidate, now + timing.connect_timeout),
+            further: Vec::new(),
+            left: None,
+            stagger_at: None,
+            outbox: Outbox::default(),
+            done: false,
+            view,
             listener,
             pop,
             flow,
             decision,
-            first,
-            left: None,
-            attempts: Vec::with_capacity(1),
-            stagger_at: None,
-            outputs: VecDeque::with_capacity(2),
-            done: false,
         };
-        connection.attempt(first, now);
+        connection.begun(0, now);
         Ok(connection)
     }
 
@@ -180,7 +188,19 @@ impl Connection {
 
     /// What to do next; call after each other call until it gives none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        Some(match self.outbox.pop()? {
+            Message::Connect { attempt } => {
+                Output::Connect { attempt: attempt.into(), candidate: self.candidate(attempt.into()) }
+            }
+            Message::Abandon { attempt } => Output::Abandon { attempt: attempt.into() },
+            Message::Use { attempt } => {
+                Output::Use { attempt: attempt.into(), candidate: self.candidate(attempt.into()) }
+            }
+            Message::Refuse(refusal) => Output::Refuse(refusal),
+            Message::Evidence { attempt, evidence } => {
+                Output::Evidence { node: self.view.node_key(&self.candidate(attempt.into())), evidence }
+            }
+        })
     }
 
     /// When [`Self::handle_timeout`] wants to be called; none once the flow is joined or refused.
@@ -188,7 +208,7 @@ impl Connection {
         if self.done {
             return None;
         }
-        let deadlines = self.attempts.iter().filter(|a| a.state == State::Pending).map(|a| a.deadline);
+        let deadlines = self.attempts().filter(|a| a.state == State::Pending).map(|a| a.deadline);
         deadlines.chain(self.stagger_at).min()
     }
 
@@ -198,21 +218,22 @@ impl Connection {
             return;
         }
         self.done = true;
-        let candidate = self.attempts[attempt].candidate;
-        self.attempts[attempt].state = State::Over;
+        self.over(attempt);
         // Slowness is evidence only when somebody who started later was faster: a machine that is busy itself delays
         // everybody alike.
-        let overtaken: Vec<Candidate> = self.attempts[..attempt]
-            .iter()
-            .filter(|a| a.state == State::Pending && a.slow)
-            .map(|a| a.candidate)
-            .collect();
-        for slow in overtaken {
-            self.evidence(&slow, Evidence::Slow);
+        for earlier in 0..attempt {
+            if self.get(earlier).is_some_and(|a| a.state == State::Pending && a.slow) {
+                self.evidence(earlier, Evidence::Slow);
+            }
         }
-        self.evidence(&candidate, Evidence::Connected);
-        self.outputs.push_back(Output::Use { attempt, candidate });
-        self.abandon_pending();
+        self.evidence(attempt, Evidence::Connected);
+        self.outbox.push(Message::Use { attempt: number(attempt) });
+        for pending in 0..self.started() {
+            if self.is_pending(pending) {
+                self.over(pending);
+                self.outbox.push(Message::Abandon { attempt: number(pending) });
+            }
+        }
     }
 
     /// Attempt `attempt` failed.
@@ -220,10 +241,9 @@ impl Connection {
         if self.done || !self.is_pending(attempt) {
             return;
         }
-        self.attempts[attempt].state = State::Over;
+        self.over(attempt);
         if failure == ConnectFailure::Refused {
-            let candidate = self.attempts[attempt].candidate;
-            self.evidence(&candidate, Evidence::Refused);
+            self.evidence(attempt, Evidence::Refused);
         }
         self.next(Refusal::Refused, now);
     }
@@ -234,75 +254,98 @@ impl Connection {
             return;
         }
         let mut timed_out = false;
-        for attempt in 0..self.attempts.len() {
-            if self.is_pending(attempt) && self.attempts[attempt].deadline <= now {
-                self.attempts[attempt].state = State::Over;
-                let candidate = self.attempts[attempt].candidate;
-                self.evidence(&candidate, Evidence::TimedOut);
-                self.outputs.push_back(Output::Abandon { attempt });
+        for attempt in 0..self.started() {
+            if self.get(attempt).is_some_and(|a| a.state == State::Pending && a.deadline <= now) {
+                self.over(attempt);
+                self.evidence(attempt, Evidence::TimedOut);
+                self.outbox.push(Message::Abandon { attempt: number(attempt) });
                 timed_out = true;
             }
         }
         let staggered = self.stagger_at.is_some_and(|at| at <= now);
         if staggered {
             self.stagger_at = None;
-            self.attempts.iter_mut().for_each(|a| a.slow = true);
+            self.first.slow = true;
+            self.further.iter_mut().for_each(|a| a.slow = true);
         }
         if timed_out || staggered {
             self.next(Refusal::TimedOut, now);
         }
     }
 
+    fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+
+    /// How many attempts were started.
+    const fn started(&self) -> usize {
+        1 + self.further.len()
+    }
+
+    fn get(&self, attempt: usize) -> Option<&Attempt> {
+        match attempt.checked_sub(1) {
+            None => Some(&self.first),
+            Some(further) => self.further.get(further),
+        }
+    }
+
     fn is_pending(&self, attempt: usize) -> bool {
-        self.attempts.get(attempt).is_some_and(|a| a.state == State::Pending)
+        self.get(attempt).is_some_and(|a| a.state == State::Pending)
+    }
+
+    fn over(&mut self, attempt: usize) {
+        let attempt = match attempt.checked_sub(1) {
+            None => &mut self.first,
+            Some(further) => &mut self.further[further],
+        };
+        attempt.state = State::Over;
+    }
+
+    /// Where a started attempt leads.
+    fn candidate(&self, attempt: usize) -> Candidate {
+        self.get(attempt).unwrap_or(&self.first).candidate
     }
 
     /// Starts the next attempt, or refuses when none is left and none is running.
     fn next(&mut self, refusal: Refusal, now: Instant) {
         if let Some(candidate) = self.next_candidate() {
-            self.attempt(candidate, now);
-        } else if !self.attempts.iter().any(|a| a.state == State::Pending) {
+            let deadline = now + self.view.snapshot.settings.timing.connect_timeout;
+            self.further.push(Attempt::new(candidate, deadline));
+            self.begun(self.further.len(), now);
+        } else if !self.attempts().any(|a| a.state == State::Pending) {
             self.done = true;
-            self.outputs.push_back(Output::Refuse(refusal));
+            self.outbox.push(Message::Refuse(refusal));
         }
     }
 
     fn next_candidate(&mut self) -> Option<Candidate> {
-        if !self.is_fast() || self.attempts.len() >= ATTEMPTS_MAX {
+        if !self.is_fast() || self.started() >= ATTEMPTS_MAX {
             return None;
         }
-        let (view, listener, pop, flow, first) = (&self.view, self.listener, self.pop, &self.flow, &self.first);
-        let alternatives = || view.router(listener, pop).alternatives(flow, first).into();
-        self.left.get_or_insert_with(alternatives).pop_front()
+        let (view, listener, pop, flow, first) =
+            (&self.view, self.listener, self.pop, &self.flow, &self.first.candidate);
+        let alternatives = || view.router(listener, pop).alternatives(flow, first).into_iter();
+        self.left.get_or_insert_with(alternatives).next()
     }
 
-    fn attempt(&mut self, candidate: Candidate, now: Instant) {
-        let timing = &self.view.snapshot.settings.timing;
-        let attempt = self.attempts.len();
-        self.attempts.push(Attempt {
-            candidate,
-            deadline: now + timing.connect_timeout,
-            state: State::Pending,
-            slow: false,
-        });
-        self.stagger_at = self.is_fast().then(|| now + timing.connect_stagger);
-        self.outputs.push_back(Output::Connect { attempt, candidate });
+    fn begun(&mut self, attempt: usize, now: Instant) {
+        let stagger = self.view.snapshot.settings.timing.connect_stagger;
+        self.stagger_at = self.is_fast().then(|| now + stagger);
+        self.outbox.push(Message::Connect { attempt: number(attempt) });
     }
 
-    fn abandon_pending(&mut self) {
-        for (attempt, a) in self.attempts.iter_mut().enumerate().filter(|(_, a)| a.state == State::Pending) {
-            a.state = State::Over;
-            self.outputs.push_back(Output::Abandon { attempt });
-        }
-    }
-
-    fn evidence(&mut self, candidate: &Candidate, evidence: Evidence) {
+    fn evidence(&mut self, attempt: usize, evidence: Evidence) {
         if self.is_fast() {
-            self.outputs.push_back(Output::Evidence { node: self.view.node_key(candidate), evidence });
+            self.outbox.push(Message::Evidence { attempt: number(attempt), evidence });
         }
     }
 
     fn is_fast(&self) -> bool {
         self.view.snapshot.settings.behaviour == Behaviour::Fast
     }
+}
+
+/// An attempt's number as messages hold it: below [`ATTEMPTS_MAX`].
+const fn number(attempt: usize) -> u8 {
+    attempt as u8
 }

@@ -242,3 +242,22 @@ fn names_follow_the_health_view() {
     edge.force(&RegionCode::new("ap-northeast-2"), &LoadBalancerName::new("shop"), Some(Forced::Unhealthy));
     assert_eq!(region(&edge).as_deref(), Some("ap-northeast-1"));
 }
+
+#[test]
+fn a_known_place_decides_as_the_address_does() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let atlas = edge.view().atlas.clone();
+    edge.set_pop(atlas.find_pop("ICN").expect("ICN"), false);
+    for (i, client) in
+        [SEOUL_CLIENT, [127, 81, 200, 9], [133, 1, 2, 3], [8, 8, 8, 8], [240, 0, 0, 1]].iter().enumerate()
+    {
+        let flow = Flow { client: (*client, 1_000 + i as u16).into(), ..flow(1) };
+        let place = atlas.locate(flow.client.ip()).place_index;
+        let [mut by_address, mut by_place] =
+            [edge.view().open(flow, at(0)), edge.view().open_at(flow, place, at(0))].map(|c| c.expect("taken"));
+        assert_eq!((by_address.pop(), by_address.poll_output()), (by_place.pop(), by_place.poll_output()));
+        let mut pops = Vec::new();
+        atlas.pops_by_distance(place, &mut pops);
+        assert_eq!(Some(by_place.pop()), pops.into_iter().find(|pop| !edge.view().dead_pops().contains(pop)));
+    }
+}

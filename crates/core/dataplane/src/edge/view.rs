@@ -1,12 +1,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use perigee_balance::Seed;
-use perigee_geo::{Atlas, PlaceIndex, PopIndex};
+use perigee_geo::{Atlas, Leg, PlaceIndex, PopIndex};
 use perigee_health::{NodeKey, View};
 use perigee_model::{AcceleratorIndex, Instant, LatencyName, LoadBalancerIndex, Snapshot};
 use perigee_steering::{Answer, Candidate, Flow, Router, answer, load_balancer_addresses};
 
+use super::plan::Plan;
 use super::{Connection, Refusal};
 
 /// What the front tier decides on at one moment: configuration, geography and health, all of one instant.
@@ -21,13 +21,13 @@ pub struct EdgeView {
     /// The one point of presence of this edge, if it stands for one.
     pub pop: Option<PopIndex>,
     pub(super) dead_pops: Vec<PopIndex>,
-    seeds: Arc<[Seed]>,
+    plan: Arc<Plan>,
 }
 
 impl EdgeView {
     pub(super) fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, health: View, pop: Option<PopIndex>) -> Self {
-        let seeds = snapshot.accelerators.iter().map(|a| Seed::derive(a.name.as_str())).collect();
-        Self { snapshot, atlas, health, pop, dead_pops: Vec::new(), seeds }
+        let plan = Arc::new(Plan::new(&snapshot, &atlas));
+        Self { snapshot, atlas, health, pop, dead_pops: Vec::new(), plan }
     }
 
     /// The points of presence out of the anycast.
@@ -44,30 +44,18 @@ impl EdgeView {
         if !self.dead_pops.contains(&nearest) {
             return nearest;
         }
-        let mut pops = Vec::new();
-        self.atlas.pops_by_distance(place, &mut pops);
-        pops.into_iter().find(|p| !self.dead_pops.contains(p)).unwrap_or(nearest)
+        self.atlas.nearest_pop(place, |pop| !self.dead_pops.contains(&pop)).unwrap_or(nearest)
     }
 
     /// The accelerator and listener of an address and port. Errors: there is none, or it is disabled.
     pub(super) fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
-        let accelerators = &self.snapshot.accelerators;
-        let index = accelerators
-            .iter()
-            .position(|a| a.addresses.contains(&flow.destination.ip()))
-            .ok_or(Refusal::NoListener)?;
-        if !accelerators[index].enabled {
-            return Err(Refusal::Disabled);
-        }
-        let listener = accelerators[index].listeners.iter().position(|l| l.listens_on(flow.destination.port()));
-        Ok((AcceleratorIndex(index), listener.ok_or(Refusal::NoListener)?))
+        self.plan.listener(&self.snapshot, flow)
     }
 
     /// The law for a listener as seen from `pop`.
-    pub(super) fn router(&self, (accelerator, listener): (AcceleratorIndex, usize), pop: PopIndex) -> Router<'_> {
-        let listener = &self.snapshot.accelerator(accelerator).listeners[listener];
-        let order = self.atlas.pop_order(pop);
-        Router::new(&self.snapshot, listener, order, &self.health, &self.seeds[accelerator.0])
+    pub(super) fn router(&self, at: (AcceleratorIndex, usize), pop: PopIndex) -> Router<'_> {
+        let listener = &self.snapshot.accelerator(at.0).listeners[at.1];
+        Router::new(&self.snapshot, listener, self.plan.groups(at, pop), &self.health, self.plan.seed(at.0))
     }
 
     /// Takes a new flow: decides where it goes and gives the machine that gets it there.
@@ -75,13 +63,30 @@ impl EdgeView {
     /// Errors: nothing listens there, the accelerator is disabled, or the listener has no endpoint; the client is then
     /// reset.
     pub fn open(self: &Arc<Self>, flow: Flow, now: Instant) -> Result<Connection, Refusal> {
-        Connection::open(self.clone(), flow, now)
+        let pop = match self.pop {
+            Some(pop) => pop,
+            None => self.pop_of(self.atlas.locate(flow.client.ip()).place_index),
+        };
+        Connection::open(self.clone(), flow, pop, now)
+    }
+
+    /// As [`Self::open`] for a client whose place is known already: the same decision, without the search for its
+    /// address. `place` must be where the atlas locates the client.
+    ///
+    /// Errors: those of [`Self::open`].
+    pub fn open_at(self: &Arc<Self>, flow: Flow, place: PlaceIndex, now: Instant) -> Result<Connection, Refusal> {
+        Connection::open(self.clone(), flow, self.pop_of(place), now)
     }
 
     /// The answer to a name of the latency policy for a client network, decided on the same order that its ECS scope
     /// speaks about.
     pub fn answer(&self, name: &LatencyName, client: IpAddr) -> Answer {
-        answer(&self.snapshot, name, self.atlas.order_of_network(client), &self.health)
+        self.answer_by(name, self.atlas.order_of_network(client))
+    }
+
+    /// As [`Self::answer`] for a client whose order of regions is known already; it must be of this view's atlas.
+    pub fn answer_by(&self, name: &LatencyName, order: &[Leg]) -> Answer {
+        answer(&self.snapshot, name, order, &self.health)
     }
 
     /// The addresses in a load balancer's own name, and whether any node is left out.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use perigee_geo::Leg;
 use perigee_health::{HealthState, LoadBalancerHealth};
 use perigee_model::{LoadBalancerIndex, LoadBalancerName, RegionIndex, TrafficDial, Weight, fixtures};
 use proptest::prelude::*;
@@ -63,12 +64,16 @@ impl World {
         self.health.load_balancers[lb].measured = HealthState::Unhealthy;
     }
 
-    fn router(&self) -> Router<'_> {
-        Router::new(&self.snapshot, &self.snapshot.accelerators[0].listeners[0], &self.order, &self.health, &self.seed)
+    fn groups(&self) -> GroupOrder {
+        GroupOrder::new(&self.snapshot.accelerators[0].listeners[0], &self.order)
+    }
+
+    fn router<'a>(&'a self, groups: &'a GroupOrder) -> Router<'a> {
+        Router::new(&self.snapshot, &self.snapshot.accelerators[0].listeners[0], groups, &self.health, &self.seed)
     }
 
     fn decide(&self, n: u32) -> Decision {
-        self.router().decide(&flow(n), &mut ())
+        self.router(&self.groups()).decide(&flow(n), &mut ())
     }
 
     /// How many of `n` flows each (group, endpoint) gets.
@@ -128,7 +133,7 @@ fn t6_with_the_closest_three_dead_a_healthy_fourth_is_not_used() {
         world.fail(lb);
     }
     let mut notes = Vec::new();
-    let decision = world.router().decide(&flow(1), &mut notes);
+    let decision = world.router(&world.groups()).decide(&flow(1), &mut notes);
     assert_eq!(
         (decision.outcome, decision.reason),
         (Outcome::Endpoint { group: 0, endpoint: 0 }, RouteReason::FailOpen)
@@ -178,7 +183,7 @@ fn t11_source_ip_affinity_keeps_one_group_over_ports_and_both_addresses() {
                     client: SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + client).into(), 1000 + port),
                     destination: (address, 8080).into(),
                 };
-                if let Outcome::Endpoint { group, .. } = world.router().decide(&flow, &mut ()).outcome {
+                if let Outcome::Endpoint { group, .. } = world.router(&world.groups()).decide(&flow, &mut ()).outcome {
                     groups.insert(group);
                 }
             }
@@ -223,7 +228,8 @@ fn an_endpoint_not_judged_yet_only_takes_part_in_fail_open() {
 #[test]
 fn the_alternatives_reach_another_region_at_the_second_step_and_name_nothing_twice() {
     let world = World::new(3);
-    let router = world.router();
+    let groups = world.groups();
+    let router = world.router(&groups);
     let decision = router.decide(&flow(9), &mut ());
     let first = router.candidate(&flow(9), &decision).expect("a candidate");
     let rest = router.alternatives(&flow(9), &first);
@@ -239,7 +245,8 @@ fn the_alternatives_reach_another_region_at_the_second_step_and_name_nothing_twi
 fn after_failing_open_the_alternatives_still_reach_another_region() {
     let mut world = World::new(2);
     (0..2).for_each(|region| world.fail(region));
-    let router = world.router();
+    let groups = world.groups();
+    let router = world.router(&groups);
     let decision = router.decide(&flow(9), &mut ());
     assert_eq!(decision.reason, RouteReason::FailOpen);
     let first = router.candidate(&flow(9), &decision).expect("a candidate");
@@ -251,7 +258,8 @@ fn after_failing_open_the_alternatives_still_reach_another_region() {
 fn what_is_not_eligible_comes_last_among_the_alternatives() {
     let mut world = World::new(3);
     world.fail(1);
-    let router = world.router();
+    let groups = world.groups();
+    let router = world.router(&groups);
     let decision = router.decide(&flow(9), &mut ());
     let first = router.candidate(&flow(9), &decision).expect("a candidate");
     let groups: Vec<usize> = router.alternatives(&flow(9), &first).iter().map(|c| c.group).collect();
