@@ -1,5 +1,6 @@
 //! Everything about a client's place and the way from there, made once and read without allocation.
 
+mod blocks;
 mod build;
 mod orders;
 mod scope;
@@ -16,6 +17,7 @@ use crate::database::NO_PLACE;
 use crate::distance::{Direction, access_ms, great_circle_km};
 use crate::overlay::OverlayMaps;
 use crate::{Database, Place, Pop, embedded_ipv4};
+pub use blocks::AddressBlock;
 use orders::Orders;
 use scope::{Scopes, UNKNOWN};
 
@@ -233,8 +235,10 @@ impl Atlas {
         self.location_of(place).map_or(f32::INFINITY, |location| access_ms(km(location)) as f32)
     }
 
-    /// The place's location, or its country's stand-in.
-    fn location_of(&self, place: PlaceIndex) -> Option<Location> {
+    /// The place's location, or its country's stand-in where the database names none (a country database): what
+    /// orders, edges and round trips are made from. None for the unknown place and for countries without region and
+    /// edge. Panics on an index that another, larger atlas gave.
+    pub fn location_of(&self, place: PlaceIndex) -> Option<Location> {
         let place = self.place(place);
         place.location.or_else(|| self.stand_ins.get(&place.country).copied())
     }

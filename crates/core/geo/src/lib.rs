@@ -18,7 +18,7 @@ pub mod shipped;
 mod tables;
 mod transition;
 
-pub use atlas::{Atlas, Leg, Located, Origin, PlaceIndex, PopIndex};
+pub use atlas::{AddressBlock, Atlas, Leg, Located, Origin, PlaceIndex, PopIndex};
 pub use database::Database;
 pub use distance::{access_ms, great_circle_km, great_circle_ms};
 pub use error::GeoError;

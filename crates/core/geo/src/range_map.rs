@@ -42,6 +42,12 @@ impl<K: Copy + Ord> RangeMap<K> {
         self.starts.iter().copied().zip(self.values.iter().copied())
     }
 
+    /// Every range's start, the start of the next one if any, and the value; ascending.
+    pub(crate) fn into_ranges(self) -> impl Iterator<Item = (K, Option<K>, u32)> {
+        let Self { starts, values } = self;
+        (0..starts.len()).map(move |i| (starts[i], starts.get(i + 1).copied(), values[i]))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }

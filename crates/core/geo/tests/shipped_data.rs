@@ -315,3 +315,19 @@ fn an_address_in_the_scope_of_another_has_its_order() {
         });
     }
 }
+
+#[test]
+fn most_of_ipv4_is_in_blocks_whose_ends_are_where_they_say() {
+    let atlas = atlas(TWO);
+    let (mut addresses, mut places) = (0, BTreeMap::new());
+    for block in atlas.address_blocks() {
+        addresses += block.count;
+        *places.entry(block.place).or_insert(0) += block.count;
+        for offset in [0, block.count / 2, block.count - 1] {
+            assert_eq!(atlas.locate(block.address(offset).into()).place_index, block.place, "{block:?}");
+        }
+    }
+    // Of 2^32 addresses, 3.7 billion can be allotted at all.
+    assert!((3_000_000_000..3_750_000_000).contains(&addresses), "{addresses}");
+    assert!(places.len() > 1_000, "{}", places.len());
+}

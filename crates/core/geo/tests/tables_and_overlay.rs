@@ -165,3 +165,33 @@ fn the_formula_for_unmeasured_ways_meets_the_measured_ones_within_a_seventh() {
     assert_eq!(errors.len(), 992);
     assert!(errors[496] < 1.0 / 7.0, "median relative error {}", errors[496]);
 }
+
+#[test]
+fn address_blocks_are_the_databases_addresses_outside_the_overlay() {
+    let bytes = write(
+        "T",
+        4,
+        &[
+            ("1.0.0.0/24", nested("Seoul", "KR", 37.57, 126.98)),
+            ("1.0.1.0/24", nested("Tokyo", "JP", 35.68, 139.65)),
+            ("255.255.255.0/24", nested("Busan", "KR", 35.18, 129.08)),
+        ],
+    );
+    let database = Arc::new(Database::load(&bytes).unwrap());
+    let overlay = "prefix,place,country,latitude,longitude\n1.0.0.64/26,London,GB,51.5,-0.1\n";
+    let overlay = Overlay::parse(overlay.as_bytes()).unwrap();
+    let atlas = Atlas::build(&database, &tables(), &overlay, &regions(&["ap-northeast-1"]), "ICN").unwrap();
+    let blocks: Vec<_> = atlas.address_blocks().collect();
+    let shown = |b: &perigee_geo::AddressBlock| (b.first.to_string(), b.count, atlas.place(b.place).city.to_string());
+    let expected = [("1.0.0.0", 64, "Seoul"), ("1.0.0.128", 128, "Seoul"), ("1.0.1.0", 256, "Tokyo")];
+    let expected = expected.into_iter().chain([("255.255.255.0", 256, "Busan")]);
+    let expected: Vec<_> = expected.map(|(first, count, city)| (first.to_owned(), count, city.to_owned())).collect();
+    assert_eq!(blocks.iter().map(shown).collect::<Vec<_>>(), expected);
+    let last = blocks[3].address(255);
+    assert_eq!((last, blocks[3].address(u64::MAX)), (std::net::Ipv4Addr::BROADCAST, last));
+    for block in &blocks {
+        for offset in 0..block.count {
+            assert_eq!(atlas.locate(block.address(offset).into()).place_index, block.place);
+        }
+    }
+}
