@@ -6,9 +6,12 @@
 
 mod batch_means;
 pub mod closed_form;
+mod invalid;
 mod load_summary;
 mod outcome;
+mod population;
 mod random;
+mod resolver;
 mod scenario;
 mod server;
 mod service;
@@ -16,11 +19,17 @@ mod target;
 mod world;
 
 pub use batch_means::{BatchMeans, student_t_975};
+pub use invalid::Invalid;
 pub use load_summary::{LoadAnswers, LoadFailure, LoadLatencies, LoadSecond, LoadSummary};
 pub use outcome::{
     Anatomy, Cost, JudgedBound, MapMoment, Moment, Outcome, Percentiles, RegionStep, Site, Step, Totals,
 };
+pub use population::{
+    Arrival, Arrivals, Class, Diurnal, DiurnalCurve, Habits, Population, PopulationModel, TableError, Weights,
+    parse_table,
+};
 pub use random::{Stream, span};
+pub use resolver::{AnswerId, Lookup, ResolverModel, Resolvers, SlotIndex, Stands, check_resolvers};
 pub use scenario::{
     Bound, Connections, Entry, Event, How, Latency, LoadModel, Measure, NetworkModel, RandomFault, ReportModel,
     Scenario, StackShape, WallClock,
