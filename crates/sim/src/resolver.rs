@@ -128,8 +128,8 @@ impl Resolvers {
     /// The server has not answered: what the client gets instead, an answer that expired less than `serve_stale_s` ago
     /// (or one that came in meanwhile); none is a failure for the client.
     ///
-    /// While there is such an answer the server is not asked again for 30 s. Without one every client's question is
-    /// tried anew (RFC 9520 would keep the failure for a second or more; a client's own retry is no sooner).
+    /// While there is such an answer the server is not asked again for 30 s. Without one every question is tried anew;
+    /// the second or more for which RFC 9520 has a resolver remember a failure is left out.
     pub fn failed(&mut self, slot: SlotIndex, now: Instant) -> Option<AnswerId> {
         let slot = &mut self.slots[slot.0 as usize];
         let answer = slot.within(now, self.kinds[slot.resolver].serve_stale)?;

@@ -53,7 +53,8 @@ impl AddressBook {
     pub(super) fn address(&self, home: usize, client: u64) -> Ipv4Addr {
         let blocks_end = self.homes.get(home + 1).map_or(self.first.len(), |next| next.blocks);
         let home = &self.homes[home];
-        let edge = |c: u64| (u128::from(c) * u128::from(home.addresses) / u128::from(home.clients.max(1))) as u64;
+        // Below 2^62: at most 10^9 clients (the model's bound) and 2^32 addresses.
+        let edge = |c: u64| c * home.addresses / home.clients.max(1);
         let (from, to) = (edge(client), edge(client + 1));
         let fraction = (client + 1).wrapping_mul(home.key);
         let offset = from + ((u128::from(fraction) * u128::from(to - from)) >> 64) as u64;

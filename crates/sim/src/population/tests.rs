@@ -107,7 +107,7 @@ fn every_class_is_split_by_resolver() {
 fn the_cap_on_classes_merges_the_least_places_into_their_countries_greatest() {
     let world = ten_million();
     assert!((1_500..=2_000).contains(&world.classes().len()), "{}", world.classes().len());
-    assert!(world.moved_share() < 0.02, "{}", world.moved_share());
+    assert!(world.moved_share() < 0.03, "{}", world.moved_share());
     // With the least cap every country still has its greatest place, and only that one where room is short.
     let few = population_of(PopulationModel { count: 10_000_000, classes: 100, ..Default::default() });
     let places: BTreeSet<_> = few.classes().iter().map(|c| (country(c), c.place)).collect();
