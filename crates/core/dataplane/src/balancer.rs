@@ -5,6 +5,8 @@ mod group;
 mod member;
 mod routing;
 #[cfg(test)]
+mod skip_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
@@ -193,6 +195,24 @@ impl Balancer {
         let member = &mut self.members[at];
         member.begin_probe(now, check.interval);
         Some(Probe::new(member, check))
+    }
+
+    /// Whether further probes like the last ones would change nothing: every target is registered, judged, has no
+    /// contrary run, and none is being probed.
+    pub fn is_settled(&self) -> bool {
+        self.members.iter().all(Member::is_settled)
+    }
+
+    /// Leaves out the probes before `now` of every target that is settled: its next one moves by whole intervals to
+    /// the first moment at or after `now`. The state afterwards is exactly as if they had been made on time with the
+    /// same results as the last ones. Targets that are not settled keep their schedule.
+    pub fn skip_to(&mut self, now: Instant) {
+        for at in 0..self.members.len() {
+            let group = self.find_group(&self.members[at].group).ok();
+            if let Some(index) = group.and_then(|group| self.groups[group].index()) {
+                self.members[at].skip_to(now, self.snapshot.target_group(index).health_check.interval);
+            }
+        }
     }
 
     /// Takes a probe's result: the status of an HTTP answer, none for a TCP connect, or why there was neither. The

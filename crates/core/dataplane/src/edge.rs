@@ -60,6 +60,16 @@ impl Edge {
         self.monitor.poll_sample(now)
     }
 
+    /// Whether further samples like the last ones would change nothing ([`Monitor::is_settled`]).
+    pub fn is_settled(&self) -> bool {
+        self.monitor.is_settled()
+    }
+
+    /// Leaves out the samples before `now` that would change nothing ([`Monitor::skip_to`]); the view stays as it is.
+    pub fn skip_to(&mut self, now: Instant) {
+        self.monitor.skip_to(now);
+    }
+
     /// Takes a sample's result. True when the view changed.
     pub fn sampled(&mut self, sample: &Sample, result: Result<NodeReport, ProbeFailure>, now: Instant) -> bool {
         self.monitor.sampled(&sample.node, result, sample.began, now).is_some_and(|lb| self.refresh(lb))

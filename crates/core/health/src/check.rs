@@ -72,6 +72,11 @@ impl Check {
         self.last_failure
     }
 
+    /// Whether another result like the last one would change nothing: judged, and no contrary run has begun.
+    pub fn is_settled(&self) -> bool {
+        self.state != HealthState::Initial && self.run == 0
+    }
+
     /// Takes new thresholds; the state and the running count stay.
     pub const fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;

@@ -31,7 +31,7 @@ pub struct Sample {
 }
 
 /// One node with what it is to the snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Watched {
     key: NodeKey,
     monitor: NodeMonitor,
@@ -43,7 +43,7 @@ struct Watched {
 ///
 /// The front tier's knowledge of the regions: it asks for samples, takes their results and the evidence of live
 /// connects, and gives a [`View`]. Deterministic: nodes are kept and asked in key order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Monitor {
     /// In key order.
     nodes: Vec<Watched>,
@@ -90,6 +90,18 @@ impl Monitor {
     /// When the next sample is due, none without nodes or while all are being sampled.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.nodes.iter().filter_map(|w| w.monitor.poll_timeout()).min()
+    }
+
+    /// Whether further samples like the last ones would change nothing, at every node ([`NodeMonitor::is_settled`]).
+    pub fn is_settled(&self) -> bool {
+        self.nodes.iter().all(|w| w.monitor.is_settled())
+    }
+
+    /// Leaves out the samples before `now` of every node that is settled ([`NodeMonitor::skip_to`]): the state
+    /// afterwards is exactly as if they had been taken with the same results as the last ones. Nodes that are not
+    /// settled keep their schedule.
+    pub fn skip_to(&mut self, now: Instant) {
+        self.nodes.iter_mut().for_each(|w| w.monitor.skip_to(now));
     }
 
     /// A sample to take at `now`; call until it gives none.
@@ -169,3 +181,7 @@ fn node_key(snapshot: &Snapshot, index: LoadBalancerIndex, node: &LoadBalancerNo
     let lb = snapshot.load_balancer(index);
     NodeKey { region: snapshot.region(lb.region).code.clone(), load_balancer: lb.name.clone(), address: node.address }
 }
+
+#[cfg(test)]
+#[path = "monitor/tests.rs"]
+mod tests;

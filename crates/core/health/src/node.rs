@@ -84,7 +84,7 @@ impl NodePolicy {
 /// A node that falls back within a minute of its recovery is held twice as long, up to 30 s, so that a flapping node
 /// changes at most once per hold. All of this is Perigee's choice: AWS does not publish how the accelerator learns of
 /// a load balancer's health.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeMonitor {
     policy: NodePolicy,
     reach: Reach,
@@ -147,6 +147,36 @@ impl NodeMonitor {
     /// When the next sample is due; none while one is under way.
     pub const fn poll_timeout(&self) -> Option<Instant> {
         if self.sampling { None } else { Some(self.next_sample) }
+    }
+
+    /// Whether further samples like the last one would change nothing: the node is up, answered last time and its
+    /// report has no open verdict; or it is down and missed as many samples as it takes. No sample is under way.
+    ///
+    /// Everything else moves on by itself: an unknown node becomes known, a recovering one waits for its hold, a run
+    /// of misses grows, a node that is down by evidence alone has not failed a sample yet. A strike of slowness on a
+    /// node that is down would be forgotten at the next miss, so it counts as unsettled too.
+    pub fn is_settled(&self) -> bool {
+        let settled = match self.reach {
+            Reach::Up => self.misses == 0 && self.report.as_ref().is_some_and(|report| !report.is_open()),
+            Reach::Down => self.misses >= self.policy.misses && self.slow == 0,
+            Reach::Unknown | Reach::Recovering => false,
+        };
+        settled && !self.sampling
+    }
+
+    /// Leaves out the samples before `now`: the next one moves by whole polls to the first moment at or after `now`.
+    /// Does nothing to a node that is not settled.
+    ///
+    /// The state afterwards is exactly as if each of them had begun on time and ended before the next one was due, up
+    /// with the report there is, down with the failure there is. Call it when no sample is due any more: a node whose
+    /// failures take longer than a poll is then always being sampled, and so never settled.
+    pub fn skip_to(&mut self, now: Instant) {
+        if self.is_settled() {
+            let skipped = self.next_sample.advance_to(now, self.policy.poll);
+            if self.reach == Reach::Down {
+                self.misses = self.misses.saturating_add(u8::try_from(skipped).unwrap_or(u8::MAX));
+            }
+        }
     }
 
     /// Whether a sample is to begin at `now`. True once per sample; its result must come back by [`Self::sampled`].

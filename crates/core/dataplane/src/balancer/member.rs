@@ -99,6 +99,17 @@ impl Member {
         self.next_probe = if planned > now { planned } else { now + interval };
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.check.is_settled() && !self.probing && self.draining_until.is_none()
+    }
+
+    /// Leaves out the probes before `now`, if it is settled.
+    pub(super) fn skip_to(&mut self, now: Instant, interval: Duration) {
+        if self.is_settled() {
+            self.next_probe.advance_to(now, interval);
+        }
+    }
+
     pub(super) fn next_event(&self) -> Option<Instant> {
         self.draining_until.or_else(|| (!self.probing).then_some(self.next_probe))
     }
