@@ -174,6 +174,8 @@ fn one_stream_gives_one_story() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Against the plainest queue: every request's times kept, every server asked, everyone waiting counted.
     #[test]
     fn the_times_are_those_of_a_queue_told_naively(
