@@ -6,19 +6,28 @@
 
 mod batch_means;
 pub mod closed_form;
+mod engine;
+mod histogram;
 mod invalid;
 mod load_summary;
+mod network;
 mod outcome;
 mod population;
+mod queue;
 mod random;
+mod record;
 mod resolver;
 mod scenario;
 mod server;
 mod service;
+mod stack;
 mod target;
+mod trace;
 mod world;
+mod zero;
 
 pub use batch_means::{BatchMeans, student_t_975};
+pub use engine::{SimError, run};
 pub use invalid::Invalid;
 pub use load_summary::{LoadAnswers, LoadFailure, LoadLatencies, LoadSecond, LoadSummary};
 pub use outcome::{
@@ -28,6 +37,7 @@ pub use population::{
     Arrival, Arrivals, Class, Diurnal, DiurnalCurve, Habits, Population, PopulationModel, TableError, Weights,
     parse_table,
 };
+pub use queue::Queue;
 pub use random::{Stream, span};
 pub use resolver::{AnswerId, Lookup, ResolverModel, Resolvers, SlotIndex, Stands, check_resolvers};
 pub use scenario::{
@@ -36,5 +46,6 @@ pub use scenario::{
 };
 pub use server::{Admission, Condition, Epoch, Gray, Server};
 pub use service::{LONGEST_MS, Sampler, ServiceTime};
+pub use stack::stack_of;
 pub use target::{Antagonist, ColdCache, TargetModel, WarmUp};
 pub use world::{Options, Progress, Watch, World};

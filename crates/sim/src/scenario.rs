@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::{PopulationModel, ResolverModel, TargetModel, check_resolvers};
+
 pub use bound::{Bound, Measure};
 pub use event::{Event, How, RandomFault};
 pub use model::{Connections, Entry, Latency, LoadModel, NetworkModel, ReportModel, StackShape};
@@ -34,6 +36,14 @@ pub struct Scenario {
     /// The way between places.
     #[serde(default)]
     pub network: NetworkModel,
+    /// The targets.
+    #[serde(default)]
+    pub targets: TargetModel,
+    /// A world of clients.
+    pub clients: Option<PopulationModel>,
+    /// Their resolvers; a usual mixture without any.
+    #[serde(default)]
+    pub resolver: Vec<ResolverModel>,
     /// Open-loop clients.
     #[serde(default)]
     pub load: Vec<LoadModel>,
@@ -128,6 +138,13 @@ impl Scenario {
             random.check()?;
         }
         self.network.check()?;
+        self.targets.check().map_err(|e| format!("targets.{e}"))?;
+        if let Some(clients) = &self.clients {
+            clients.check().map_err(|e| e.to_string())?;
+        }
+        if !self.resolver.is_empty() {
+            check_resolvers(&self.resolver).map_err(|e| e.to_string())?;
+        }
         if let Some(stack) = &self.stack {
             stack.check()?;
         }

@@ -210,6 +210,11 @@ impl Server {
         self.peak_in_flight
     }
 
+    /// How long a request that came at `now` would wait for a server.
+    pub fn wait(&self, now: Instant) -> Duration {
+        self.free_at.first().map_or(Duration::ZERO, |free| free.since(now))
+    }
+
     /// Requests that wait for a server at `now`, which must not be before the last arrival.
     pub fn waiting(&self, now: Instant) -> usize {
         self.waiting.len() - self.waiting.partition_point(|begins| *begins <= now)

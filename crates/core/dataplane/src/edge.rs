@@ -65,6 +65,11 @@ impl Edge {
         self.monitor.is_settled()
     }
 
+    /// The same, but samples may be under way ([`Monitor::is_steady`]).
+    pub fn is_steady(&self) -> bool {
+        self.monitor.is_steady()
+    }
+
     /// Leaves out the samples before `now` that would change nothing ([`Monitor::skip_to`]); the view stays as it is.
     pub fn skip_to(&mut self, now: Instant) {
         self.monitor.skip_to(now);

@@ -97,6 +97,11 @@ impl Monitor {
         self.nodes.iter().all(|w| w.monitor.is_settled())
     }
 
+    /// The same, but samples may be under way ([`NodeMonitor::is_steady`]).
+    pub fn is_steady(&self) -> bool {
+        self.nodes.iter().all(|w| w.monitor.is_steady())
+    }
+
     /// Leaves out the samples before `now` of every node that is settled ([`NodeMonitor::skip_to`]): the state
     /// afterwards is exactly as if they had been taken with the same results as the last ones. Nodes that are not
     /// settled keep their schedule.

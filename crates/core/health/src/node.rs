@@ -156,12 +156,16 @@ impl NodeMonitor {
     /// of misses grows, a node that is down by evidence alone has not failed a sample yet. A strike of slowness on a
     /// node that is down would be forgotten at the next miss, so it counts as unsettled too.
     pub fn is_settled(&self) -> bool {
-        let settled = match self.reach {
+        self.is_steady() && !self.sampling
+    }
+
+    /// The same, but a sample may be under way.
+    pub fn is_steady(&self) -> bool {
+        match self.reach {
             Reach::Up => self.misses == 0 && self.report.as_ref().is_some_and(|report| !report.is_open()),
             Reach::Down => self.misses >= self.policy.misses && self.slow == 0,
             Reach::Unknown | Reach::Recovering => false,
-        };
-        settled && !self.sampling
+        }
     }
 
     /// Leaves out the samples before `now`: the next one moves by whole polls to the first moment at or after `now`.
