@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for people; its output is its interface")]
 
+mod bench;
 mod check;
 mod compose;
 mod exec;
@@ -38,6 +39,17 @@ enum Task {
         /// What to do with the stack
         action: compose::Action,
     },
+    /// Measure against a peer, in turns in one process, by CPU time
+    Bench {
+        /// What to measure
+        name: bench::Name,
+        /// Print a JSON list of records
+        #[arg(long)]
+        json: bool,
+        /// Turns of each side per work; the medians count
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(5..=1_000))]
+        rounds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,6 +57,7 @@ fn main() -> ExitCode {
         Task::Test { part } => test::run(part),
         Task::Ci => test::run(None),
         Task::Compose { action } => compose::run(action),
+        Task::Bench { name, json, rounds } => bench::run(name, json, rounds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
