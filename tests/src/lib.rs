@@ -1,6 +1,6 @@
 //! Harness for tests that start the stack on real sockets.
 //!
-//! [`stack`] starts one in a process of its own, [`load`] measures it as a client, [`scenario`] plays the files of
+//! [`stack`] starts one in a process of its own, [`load`] measures it as a client, [`play`] plays the files of
 //! `tests/scenarios/`, [`compose`] drives the stack of containers.
 
 pub mod compose;
@@ -9,7 +9,6 @@ pub mod figures;
 pub mod http;
 pub mod load;
 pub mod play;
-pub mod scenario;
 pub mod slot;
 pub mod stack;
 pub mod wait;

@@ -1,13 +1,15 @@
-//! Plays a scenario on real sockets.
+//! Plays a file of `tests/scenarios/` on real sockets: the stack and each load in a process of its own.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use perigee_sim::{Bound, Connections, Entry, Event, How, LoadModel, LoadSummary, Scenario};
 use serde_json::Value;
 
 use crate::figures::Figures;
-use crate::load::Summary;
-use crate::scenario::{Bound, Connections, Measure, Scenario};
+use crate::load::{Load, Summary};
+use crate::slot::PORT;
 use crate::stack::{Setup, Stack};
 
 /// What came of it.
@@ -19,44 +21,74 @@ pub struct Played {
     pub events: BTreeMap<String, u64>,
 }
 
+/// Where the scenarios are.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+/// Reads the file of that name. Panics when there is none or it is wrong, and says where.
+pub fn read(name: &str) -> Scenario {
+    let path = folder().join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    Scenario::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
 /// Starts a stack, plays the scenario called `name`, notes its figures and asserts what must hold.
 pub fn play(name: &str) -> Played {
-    let scenario = Scenario::read(name);
+    let scenario = read(name);
+    scenario.playable_live().unwrap_or_else(|why| panic!("{name}: {why}"));
+    assert!(!scenario.must_hold.is_empty(), "{name}: nothing must hold");
     let mut tables = String::from("[timing]\n");
     for (key, value) in &scenario.timing {
         tables += &format!("{key} = {value}\n");
     }
     let stack = Stack::with(&Setup { behaviour: scenario.behaviour.clone(), tables, ..Setup::default() });
     let began = Instant::now();
-    let loads: Vec<_> = scenario
-        .load
-        .iter()
-        .map(|load| {
-            let mut args = vec![format!("--rate={}", load.rate), format!("--for={}", load.for_s), stack.url(0)];
-            match load.connections {
-                Connections::New => args.push("--new".to_owned()),
-                Connections::Keep => args.push("--keep".to_owned()),
-                Connections::Mixed => {}
-            }
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            (load.name.clone(), stack.load(&load.from, &args))
-        })
-        .collect();
+    let loads: Vec<_> = scenario.load.iter().map(|load| (load.name.clone(), start(&stack, load))).collect();
     let mut events = BTreeMap::new();
     for event in &scenario.at {
         // The moment itself is part of the scenario; there is no state to wait for.
-        std::thread::sleep(Duration::from_secs_f64(event.s).saturating_sub(began.elapsed()));
-        let done = match (&event.kill, &event.how, &event.restore) {
-            (Some(what), Some(how), _) => stack.kill(what, how),
-            (_, _, Some(what)) => stack.restore(what),
-            _ => unreachable!("checked when the file was read"),
-        };
-        events.insert(event.name.clone(), done);
+        std::thread::sleep(Duration::from_secs_f64(event.begins_s()).saturating_sub(began.elapsed()));
+        events.insert(event.name.clone(), happen(&stack, &scenario, event));
     }
     let loads = loads.into_iter().map(|(name, load)| (name, load.finish())).collect();
     let played = Played { loads, events };
     played.judge(name, &scenario);
     played
+}
+
+fn start(stack: &Stack, load: &LoadModel) -> Load {
+    let mut args = vec![
+        format!("--rate={}", load.rate),
+        format!("--for={}s", load.for_s),
+        format!("--timeout={}s", load.timeout_s),
+        match load.entry {
+            Entry::Accelerator => format!("http://{}{}", stack.slot().accelerator(0), load.path),
+            Entry::Dns => format!("http://app.perigee.test:{PORT}{}", load.path),
+        },
+    ];
+    if load.entry == Entry::Dns {
+        args.push(format!("--server={}", stack.slot().dns()));
+    }
+    match load.connections {
+        Connections::New => args.push("--new".to_owned()),
+        Connections::Keep => args.push("--keep".to_owned()),
+        Connections::Mixed => {}
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    stack.load(&load.from, &args)
+}
+
+/// Makes it happen; gives when it was done.
+fn happen(stack: &Stack, scenario: &Scenario, event: &Event) -> u64 {
+    match (&event.kill, event.how, &event.restore) {
+        (Some(what), Some(How::Slow), _) if event.delay_ms.is_some() => {
+            stack.slow_down(what, event.delay_ms.unwrap_or_default())
+        }
+        (Some(what), Some(how), _) => stack.kill(what, how.name()),
+        (_, _, Some(what)) => stack.restore(scenario.mended_by(what)),
+        _ => unreachable!("other events are not played live"),
+    }
 }
 
 impl Played {
@@ -68,80 +100,42 @@ impl Played {
             figures.note(&format!("{load}: longest gap"), summary.number("longest_gap_ms"), "ms");
             figures.note(&format!("{load}: slowest new connection"), summary.slowest_new_connection_ms(), "ms");
         }
+        let loads = self.figures();
         let mut broken = Vec::new();
-        for bound in &scenario.must_hold {
-            let value = self.figure(bound);
-            let words = bound.words();
-            figures.note(&words, value.map_or(Value::Null, Value::from), bound.measure.unit());
-            let holds = value.is_some_and(|v| {
-                bound.at_least.is_none_or(|least| v >= least) && bound.at_most.is_none_or(|most| v <= most)
-            });
-            if !holds {
-                broken.push(format!("{words}: {value:?}"));
+        for judged in scenario.must_hold.iter().map(|bound: &Bound| bound.judge(&loads, &self.events)) {
+            figures.note(&judged.words, judged.value.map_or(Value::Null, Value::from), &judged.unit);
+            if !judged.holds {
+                broken.push(format!("{}: {:?}", judged.words, judged.value));
             }
         }
         drop(figures);
         if !broken.is_empty() {
             for (load, summary) in &self.loads {
-                println!("{load}, seconds: {}", summary.0["seconds"]);
+                println!("{load}, seconds: {}", summary.raw()["seconds"]);
                 println!("{load}, failures: {}", summary.failure_list());
             }
             panic!("{name}: does not hold:\n{}", broken.join("\n"));
         }
     }
 
-    /// The measured value; none when there is nothing to measure it by.
-    pub fn figure(&self, bound: &Bound) -> Option<f64> {
-        let summary = self.loads.get(&bound.load)?;
-        let since = match &bound.since {
-            Some(event) => *self.events.get(event)?,
-            None => summary.number("started_unix_ms"),
-        } + bound.delay_ms;
-        let region = bound.region.as_deref();
-        let kind = bound.kind.as_deref();
-        match bound.measure {
-            Measure::Failed => Some(summary.failures(kind, since).len() as f64),
-            Measure::FailureSpanMs => Some(summary.failure_span_ms(kind, since) as f64),
-            Measure::Answered => Some(summary.answered(region, since) as f64),
-            Measure::SharePercent => summary.share_percent(region?, since),
-            Measure::LastAnswerMs => Some(summary.last_answer_ms(region?, since) as f64),
-            Measure::SettledMs => summary.settled_ms(region?, since).map(|ms| ms as f64),
-            Measure::SlowestNewConnectionMs => Some(summary.slowest_new_connection_ms()),
-            Measure::NotSent => Some(summary.number("shed") as f64),
-        }
+    /// What bounds are about.
+    fn figures(&self) -> BTreeMap<String, LoadSummary> {
+        self.loads.iter().map(|(name, summary)| (name.clone(), (**summary).clone())).collect()
     }
 }
 
-impl Bound {
-    /// The bound in words, such as `seoul: Failed new_connection since killed <= 0`.
-    pub fn words(&self) -> String {
-        let mut words = format!("{}: {:?}", self.load, self.measure);
-        for part in [&self.kind, &self.region].into_iter().flatten() {
-            words += &format!(" {part}");
-        }
-        if let Some(since) = &self.since {
-            words += &format!(" since {since}");
-        }
-        if self.delay_ms > 0 {
-            words += &format!(" + {} ms", self.delay_ms);
-        }
-        match (self.at_least, self.at_most) {
-            (Some(least), Some(most)) => words += &format!(" in {least}..={most}"),
-            (Some(least), None) => words += &format!(" >= {least}"),
-            (None, Some(most)) => words += &format!(" <= {most}"),
-            (None, None) => {}
-        }
-        words
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Measure {
-    const fn unit(self) -> &'static str {
-        match self {
-            Self::Failed | Self::NotSent => "requests",
-            Self::Answered => "answers",
-            Self::SharePercent => "%",
-            Self::FailureSpanMs | Self::LastAnswerMs | Self::SettledMs | Self::SlowestNewConnectionMs => "ms",
-        }
+    #[test]
+    fn every_file_of_the_folder_is_a_scenario_and_some_are_played_on_sockets() {
+        let files = std::fs::read_dir(folder()).unwrap().map(|f| f.unwrap().path());
+        let names: Vec<String> = files
+            .filter(|f| f.extension().is_some_and(|e| e == "toml"))
+            .map(|f| f.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let live = names.iter().filter(|name| read(name).playable_live().is_ok()).count();
+        assert!(live >= 4, "{live} of {names:?}");
     }
 }

@@ -69,8 +69,7 @@ impl Default for Setup {
 /// A running stack. Dropping it ends its process, whatever the test's end.
 pub struct Stack {
     child: Child,
-    slot: Slot,
-    dir: PathBuf,
+    files: Files,
     log: Arc<Mutex<Vec<String>>>,
     /// From the start of the process to the line that says where it listens.
     pub served_after: Duration,
@@ -86,13 +85,10 @@ impl Stack {
     ///
     /// Panics when it does not come up; the message has its log.
     pub fn with(setup: &Setup) -> Self {
-        let slot = Slot::take();
-        let name = format!("perigee-test-{}-{}", std::process::id(), slot.admin().ip());
-        let dir = std::env::temp_dir().join(name);
-        write_configuration(&dir, &slot, setup);
+        let files = Files::write(setup);
         let mut command = Command::new(binary());
         without_configuration(&mut command);
-        command.args(["up", "--json", "--config"]).arg(&dir).stdin(Stdio::null());
+        command.args(["up", "--json", "--config"]).arg(files.dir()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start perigee: {e}"));
@@ -101,7 +97,7 @@ impl Stack {
         if let Some(stdout) = child.stdout.take() {
             let _ = BufReader::new(stdout).read_line(&mut line);
         }
-        let mut stack = Self { child, slot, dir, log, served_after: began.elapsed() };
+        let mut stack = Self { child, files, log, served_after: began.elapsed() };
         assert!(serde_json::from_str::<Value>(&line).is_ok(), "perigee up said {line:?}");
         until("the stack is ready", START, || {
             if let Ok(Some(status)) = stack.child.try_wait() {
@@ -114,12 +110,12 @@ impl Stack {
 
     /// The loopback addresses of this stack.
     pub fn slot(&self) -> &Slot {
-        &self.slot
+        &self.files.slot
     }
 
     /// The URL of a static address, 0 or 1.
     pub fn url(&self, which: u8) -> String {
-        format!("http://{}/", self.slot.accelerator(which))
+        format!("http://{}/", self.slot().accelerator(which))
     }
 
     /// Its process.
@@ -160,7 +156,7 @@ impl Stack {
 
     /// A connection of a client at the tenth address of Seoul's prefix to a static address.
     pub fn client_in_seoul(&self) -> std::io::Result<Client> {
-        Client::open(self.slot.accelerator(0), Some(IpAddr::from([127, 82, 200, 10])))
+        Client::open(self.slot().accelerator(0), Some(IpAddr::from([127, 82, 200, 10])))
     }
 
     /// Breaks something; gives the millisecond at which every new connect met the fault.
@@ -220,18 +216,18 @@ impl Stack {
     pub fn command(&self, args: &[&str]) -> Output {
         let mut command = Command::new(binary());
         without_configuration(&mut command);
-        command.args(args).args(["--admin", &self.slot.admin().to_string()]).stdin(Stdio::null());
+        command.args(args).args(["--admin", &self.slot().admin().to_string()]).stdin(Stdio::null());
         command.output().unwrap_or_else(|e| panic!("cannot run perigee {args:?}: {e}"))
     }
 
     /// Writes another configuration where this stack reads its own.
     pub fn write(&self, setup: &Setup) {
-        write_configuration(&self.dir, &self.slot, setup);
+        write_configuration(&self.files.dir, self.slot(), setup);
     }
 
     /// Asks the admin API.
     pub fn ask(&self, path: &str) -> std::io::Result<Answer> {
-        Client::open(self.slot.admin(), None)?.get(path)
+        Client::open(self.slot().admin(), None)?.get(path)
     }
 
     /// Sends its process a signal.
@@ -256,7 +252,7 @@ impl Stack {
     }
 
     fn must_post(&self, path: &str, body: &Value) -> Value {
-        let client = Client::open(self.slot.admin(), None).and_then(|c| c.patient(Duration::from_secs(10)));
+        let client = Client::open(self.slot().admin(), None).and_then(|c| c.patient(Duration::from_secs(10)));
         let answer = client.and_then(|mut c| c.post(path, body)).unwrap_or_else(|e| panic!("{path} {body}: {e}"));
         assert_eq!(answer.status, 200, "{path} {body}: {}", answer.text());
         answer.json()
@@ -272,6 +268,34 @@ impl Drop for Stack {
                 println!("perigee: {line}");
             }
         }
+    }
+}
+
+/// The configuration of a stack with addresses that are free, in a directory that goes with it.
+#[derive(Debug)]
+pub struct Files {
+    slot: Slot,
+    dir: PathBuf,
+}
+
+impl Files {
+    /// Takes addresses and writes it.
+    pub fn write(setup: &Setup) -> Self {
+        let slot = Slot::take();
+        let name = format!("perigee-test-{}-{}", std::process::id(), slot.admin().ip());
+        let dir = std::env::temp_dir().join(name);
+        write_configuration(&dir, &slot, setup);
+        Self { slot, dir }
+    }
+
+    /// What `--config` takes.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

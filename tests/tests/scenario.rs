@@ -1,8 +1,13 @@
 //! Plays the files of `tests/scenarios/` on real sockets.
 
 mod scenario {
+    use std::collections::BTreeMap;
+    use std::process::{Command, Stdio};
+
+    use perigee_sim::LoadSummary;
     use perigee_tests::figures::Figures;
-    use perigee_tests::play::play;
+    use perigee_tests::play::{play, read};
+    use perigee_tests::stack::{Files, Setup, binary, without_configuration};
 
     #[test]
     fn a_killed_region_costs_no_new_connection_anything() {
@@ -27,6 +32,26 @@ mod scenario {
             figures.note(&format!("{name}: last one after"), span, "ms");
             assert!(name == "aws" || span < 1_000, "errors for {span} ms in fast");
         }
+    }
+
+    #[test]
+    fn the_command_plays_a_scenario_by_itself_and_judges_it_as_the_tests_do() {
+        let files = Files::write(&Setup::default());
+        let mut command = Command::new(binary());
+        without_configuration(&mut command);
+        command.args(["sim", "live", "crash", "--json", "--config"]).arg(files.dir()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let played: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {complaint}"));
+        assert!(output.status.success(), "{complaint}: {}", played["bounds"]);
+        let loads: BTreeMap<String, LoadSummary> = serde_json::from_value(played["loads"].clone()).unwrap();
+        let events: BTreeMap<String, u64> = serde_json::from_value(played["events"].clone()).unwrap();
+        let scenario = read("crash");
+        assert_eq!(loads["seoul"].requests, 8_000);
+        assert!(loads["seoul"].ok > 7_500, "{} answers", loads["seoul"].ok);
+        let judged = scenario.must_hold.iter().map(|bound| serde_json::json!(bound.judge(&loads, &events)));
+        assert_eq!(judged.collect::<Vec<_>>(), *played["bounds"].as_array().unwrap());
     }
 
     #[test]

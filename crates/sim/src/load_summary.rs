@@ -107,7 +107,7 @@ impl LoadSummary {
         kind: Option<&'a str>,
         since: u64,
     ) -> impl Iterator<Item = &'a LoadFailure> + 'a {
-        self.failures.iter().filter(move |f| f.at_unix_ms > since && kind.is_none_or(|kind| f.kind == kind))
+        self.failures.iter().filter(move |f| f.counts(kind, since))
     }
 
     /// From `since` to the start of the last request that failed after it; zero if none did.
@@ -145,6 +145,13 @@ impl LoadSummary {
         let begin = |row: &LoadSecond| self.started_unix_ms + 1_000 * row.second.saturating_sub(1);
         let rows = self.seconds.iter().map(move |row| (begin(row), row));
         rows.filter(move |(begin, row)| *begin >= since && row.answers(None) > 0)
+    }
+}
+
+impl LoadFailure {
+    /// Whether its request was started after the millisecond `since`, and it is of that kind if one is given.
+    pub fn counts(&self, kind: Option<&str>, since: u64) -> bool {
+        self.at_unix_ms > since && kind.is_none_or(|kind| self.kind == kind)
     }
 }
 

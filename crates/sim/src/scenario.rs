@@ -171,10 +171,19 @@ impl Scenario {
         self.for_s.unwrap_or_else(|| self.load.iter().map(|l| l.for_s).fold(0.0, f64::max))
     }
 
+    /// What `restore` mends: what the event of that name broke, or the machines that it names itself.
+    pub fn mended_by<'a>(&'a self, restore: &'a str) -> &'a str {
+        let broken = self.at.iter().find(|e| e.name == restore).and_then(|e| e.kill.as_deref());
+        broken.unwrap_or(restore)
+    }
+
     /// Whether it can be played on sockets, or why not: sockets have no simulated world.
     pub fn playable_live(&self) -> Result<(), String> {
         if let Some(event) = self.at.iter().find(|e| !e.is_live()) {
             return Err(format!("event {} exists in virtual time only", event.name));
+        }
+        if let Some(load) = self.load.iter().find(|l| l.poisson) {
+            return Err(format!("load {}: a Poisson process exists in virtual time only", load.name));
         }
         if !self.random.is_empty() {
             return Err("random faults exist in virtual time only".to_owned());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use perigee_tests::dig::dig;
 use perigee_tests::figures::Figures;
-use perigee_tests::load::Load;
+use perigee_tests::load::{Load, number};
 use perigee_tests::stack::{SEOUL, Stack, TOKYO};
 use perigee_tests::wait::{unix_ms, until};
 
@@ -114,11 +114,11 @@ fn dns_answers_follow_the_health_and_the_ttl_bounds_the_rest() {
     let restored = stack.restore(SEOUL);
     until("Seoul is back", Duration::from_secs(30), || stack.effective(SEOUL) == "healthy");
     let healthy = unix_ms();
-    let summary = load.finish();
+    let summary = load.finish_raw();
 
-    let changes = summary.0["changes"].as_array().unwrap();
+    let changes = summary["changes"].as_array().unwrap();
     let mut figures = Figures::of("dns_answers_follow_the_health_and_the_ttl_bounds_the_rest");
-    figures.note("queries", summary.number("queries"), "").note("failed", summary.number("failed"), "");
+    figures.note("queries", number(&summary, "queries"), "").note("failed", number(&summary, "failed"), "");
     // Nodes may go and come one by one, which is no change of the region.
     let region = |list: &serde_json::Value| {
         let addresses: Vec<&str> = list.as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
@@ -142,5 +142,5 @@ fn dns_answers_follow_the_health_and_the_ttl_bounds_the_rest() {
     assert!(*back <= healthy + 200, "the answer came home later than the health did");
     assert_eq!((change["ttl_before_s"].as_u64(), change["ttl_after_s"].as_u64()), (Some(30), Some(15)));
     assert_eq!(again["ttl_after_s"].as_u64(), Some(30));
-    assert_eq!(summary.number("failed"), 0);
+    assert_eq!(number(&summary, "failed"), 0);
 }

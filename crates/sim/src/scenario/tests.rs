@@ -63,6 +63,7 @@ fn what_only_virtual_time_knows_is_not_played_on_sockets() {
         ("kill = \"r\"\nhow = \"crash\"", "partition = [\"a\", \"b\"]"),
         ("how = \"crash\"", "how = \"gray\""),
         ("how = \"crash\"", "how = \"crash\"\nfor_s = 2"),
+        ("rate = 10", "rate = 10\npoisson = true"),
         ("story = \"x\"", "story = \"x\"\nstack = {}"),
         ("story = \"x\"", "story = \"x\"\nnetwork = { latency = \"measured\" }"),
     ] {
@@ -70,4 +71,10 @@ fn what_only_virtual_time_knows_is_not_played_on_sockets() {
         assert_ne!(text, GOOD);
         assert!(Scenario::parse(&text).unwrap().playable_live().is_err(), "{new:?}");
     }
+}
+
+#[test]
+fn what_an_event_broke_is_mended_by_its_name() {
+    let scenario = Scenario::parse(GOOD).unwrap();
+    assert_eq!((scenario.mended_by("killed"), scenario.mended_by("ap-northeast-2a")), ("r", "ap-northeast-2a"));
 }
