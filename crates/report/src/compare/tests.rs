@@ -1,0 +1,69 @@
+use super::*;
+use crate::sample;
+
+fn slower() -> Outcome {
+    let mut b = sample::outcome();
+    b.behaviour = "aws".into();
+    b.trace_hash = "00000000000000000000000000000000".into();
+    b.anatomies[0].all_detected_s = Some(31.0);
+    b.totals.ok -= 1_000;
+    b.cost.lost_percent *= 2.0;
+    b.anatomies[0].dns_tail_s = None;
+    for step in &mut b.series {
+        step.regions.iter_mut().for_each(|r| r.ok *= 2);
+    }
+    b
+}
+
+#[test]
+fn the_better_run_is_the_one_with_less_lost_and_more_answered() {
+    let compared = compare(&sample::outcome(), &slower());
+    let row = |name: &str| compared.rows.iter().find(|r| r.name == name).unwrap();
+    assert_eq!(row("tokyo-dies: all edges knew").better, Some(Side::A));
+    assert_eq!(row("answered well").better, Some(Side::A));
+    assert_eq!(row("requests").better, None);
+    assert_eq!(row("tokyo-dies: tail of the DNS caches").better, None);
+    assert_eq!(row("tokyo-dies: all edges knew").words(), ["1.9 s", "31.0 s", "+29.1 s", "A"]);
+    assert!(row("lost").words()[2].ends_with("points"));
+    assert!(!compared.same_trace);
+}
+
+#[test]
+fn a_run_is_equal_to_itself_in_every_figure() {
+    let a = sample::outcome();
+    let compared = compare(&a, &a);
+    assert!(compared.same_trace);
+    assert!(compared.rows.iter().all(|r| r.better.is_none() && r.difference() == "equal"));
+    assert!(compared.to_string().contains("the same, event by event"));
+}
+
+#[test]
+fn a_failover_that_only_the_second_run_has_is_shown() {
+    let mut b = sample::outcome();
+    b.anatomies[0].event = "osaka-dies".into();
+    let compared = compare(&sample::outcome(), &b);
+    let row = compared.rows.iter().find(|r| r.name == "osaka-dies: all edges knew").unwrap();
+    assert_eq!(row.values, [None, Some(1.9)]);
+}
+
+#[test]
+fn plots_side_by_side_have_equal_axes() {
+    let (a, b) = (sample::outcome(), slower());
+    let [x, y] = View::pair(&a, &b);
+    assert_eq!(x.ends, y.ends);
+    assert_eq!(x.ends.requests_per_s, View::of(&b).ends.requests_per_s);
+    assert_ne!(x.ends.requests_per_s, View::of(&a).ends.requests_per_s);
+}
+
+#[test]
+fn no_id_is_there_twice() {
+    let page = compare_html(&sample::outcome(), &slower()).unwrap();
+    let mut ids: Vec<&str> =
+        page.match_indices(" id=\"").map(|(i, _)| page[i + 5..].split('"').next().unwrap()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), all), (32, 32));
+    assert_eq!(page.matches("<h1>").count(), 1);
+    assert!(ids.iter().all(|id| page.matches(id).count() == 2), "each id is named once by its picture");
+}
