@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use perigee_sim::{Outcome, Step};
 
@@ -26,10 +27,10 @@ pub(crate) struct Bin {
 }
 
 impl Bins {
-    /// The steps of `outcome` in bins of `width_s`, a multiple of the step.
-    pub(crate) fn of(outcome: &Outcome, width_s: f64) -> Self {
+    /// The steps of `outcome` that begin in `span_s`, in bins of `width_s`, a multiple of the step.
+    pub(crate) fn of(outcome: &Outcome, span_s: Range<f64>, width_s: f64) -> Self {
         let mut rows: Vec<Bin> = Vec::new();
-        for step in &outcome.series {
+        for step in outcome.series.iter().filter(|step| span_s.contains(&step.at_s)) {
             let at_s = (step.at_s / width_s + 1e-9).floor() * width_s;
             match rows.last_mut() {
                 Some(bin) if bin.at_s >= at_s => bin.add(step),
@@ -100,7 +101,7 @@ mod tests {
         let regions = vec![perigee_sim::Site::default()];
         let series = vec![step(0, 4.0), step(1, 9.0), step(2, 0.0)];
         let outcome = Outcome { duration_s: 30.0, step_s: 10.0, regions, series, ..Outcome::default() };
-        let bins = Bins::of(&outcome, 20.0);
+        let bins = Bins::of(&outcome, 0.0..30.0, 20.0);
         let (first, last) = (&bins.rows[0], &bins.rows[1]);
         assert_eq!((first.ok[0], first.failed["status"], first.latency.unwrap()[0]), (1, 1, 9.0));
         assert_eq!((first.utilisation[0], first.shares()), (0.9, vec![100.0]));

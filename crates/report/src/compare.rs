@@ -7,7 +7,7 @@ use crate::figures::{Better, Figure, Unit, figures};
 use crate::html::header;
 use crate::markup::escape;
 use crate::page::{Cell, document, figure, footer, section, table};
-use crate::plots::{Picture, over_time};
+use crate::plots::{Picture, close_ups, over_time};
 use crate::summary::grid;
 use crate::view::View;
 use crate::{ReportError, map, number, timeline};
@@ -120,7 +120,11 @@ impl fmt::Display for Comparison {
 /// needs nothing from elsewhere. Errors: as there.
 pub fn compare_html(a: &Outcome, b: &Outcome) -> Result<String, ReportError> {
     let views = View::pair(a, b);
-    let [left, right] = [side(&views[0])?, side(&views[1])?];
+    let [mut left, mut right] = [side(&views[0])?, side(&views[1])?];
+    for near in (0..a.anatomies.len()).filter_map(|i| View::near_pair(&views, i)) {
+        left.extend(close_ups(&near[0])?);
+        right.extend(close_ups(&near[1])?);
+    }
     let comparison = compare(a, b);
     let mut attributions = vec![a.attribution.as_str(), b.attribution.as_str()];
     attributions.dedup();
@@ -134,7 +138,7 @@ pub fn compare_html(a: &Outcome, b: &Outcome) -> Result<String, ReportError> {
         section("Traffic", &pairs(&left, &right, &["requests", "errors"])),
         section("Latency", &pairs(&left, &right, &["latency"])),
         section("Load on regions", &pairs(&left, &right, &["shares", "utilisation"])),
-        section("Failovers", &pairs(&left, &right, &["anatomy-"])),
+        section("Failovers", &pairs(&left, &right, &["anatomy-", "near-"])),
         section("Where clients were sent", &pairs(&left, &right, &["map-"])),
         footer(&attributions),
     ];

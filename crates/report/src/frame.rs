@@ -4,16 +4,16 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::ReportError;
 use crate::axis::Axis;
 use crate::stages::stages;
 use crate::view::View;
+use crate::{ReportError, markup};
 
 /// Plots are drawn in these units, whole numbers each; a page or a PNG makes them as large as it likes.
 pub(crate) const WIDTH: u32 = 1_800;
 pub(crate) const HEIGHT: u32 = 720;
 const LEFT: i32 = 130;
-const RIGHT: i32 = 1_765;
+const RIGHT: i32 = 1_745;
 const BOTTOM: i32 = 630;
 
 /// Colours that are not data. A page gives them other values in the dark, by their names here.
@@ -48,21 +48,21 @@ pub(crate) fn draw(
     values: impl FnOnce(&Plot<'_>) -> Result<(), ReportError>,
 ) -> Result<String, ReportError> {
     let mut svg = String::new();
-    let (ticks, step_s) = view.clock.ticks(0.0, view.ends.duration_s, 13);
-    let x = Axis::linear(0.0, view.ends.duration_s, ticks);
+    let (ticks, step_s) = view.clock.ticks(view.ends.from_s, view.ends.to_s, 13);
+    let x = Axis::linear(view.ends.from_s, view.ends.to_s, ticks);
     {
         let page = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
         let fail = |error: Box<dyn std::error::Error + Send + Sync>| failed(name, error);
         page.fill(&PAPER).map_err(|e| failed(name, e))?;
-        let top = heading(&page, frame).map_err(fail)?;
+        let top = heading(&page, &view.title(&frame.title), &frame.legend).map_err(fail)?;
         let inner = page.clone().shrink((LEFT, top), ((RIGHT - LEFT) as u32, (BOTTOM - top) as u32));
         let (columns, rows) = inner.get_pixel_range();
         let coordinates = Cartesian2d::new(x.clone(), frame.y.clone(), (columns, rows.end..rows.start));
         let plot = inner.apply_coord_spec(coordinates);
         bands(&plot, view, &x, &frame.y).map_err(fail)?;
         grid(&page, &plot, &x, frame).map_err(fail)?;
-        values(&plot)?;
         faults(&page, view, &x, top).map_err(fail)?;
+        values(&plot)?;
         clock_labels(&page, view, &x, step_s).map_err(fail)?;
         page.present().map_err(|e| failed(name, e))?;
     }
@@ -80,11 +80,15 @@ fn text(size: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
 }
 
 /// Title and legend; says where the plot begins.
-fn heading(page: &Page<'_>, frame: &Frame<'_>) -> Result<i32, Box<dyn std::error::Error + Send + Sync>> {
-    page.draw(&Text::new(frame.title.clone(), (24, 20), text(32.0, INK, HPos::Left, VPos::Top)))?;
+fn heading(
+    page: &Page<'_>,
+    title: &str,
+    legend: &[(String, RGBColor)],
+) -> Result<i32, Box<dyn std::error::Error + Send + Sync>> {
+    page.draw(&Text::new(title.to_owned(), (24, 20), text(32.0, INK, HPos::Left, VPos::Top)))?;
     let (mut x, mut y) = (26, 84);
-    for (label, colour) in &frame.legend {
-        let width = 34 + (label.chars().count() as f64 * 14.2) as i32 + 34;
+    for (label, colour) in legend {
+        let width = 32 + markup::text_width(label, 25.0) as i32 + 40;
         if x + width > WIDTH as i32 && x > 26 {
             (x, y) = (26, y + 38);
         }
@@ -98,8 +102,10 @@ fn heading(page: &Page<'_>, frame: &Frame<'_>) -> Result<i32, Box<dyn std::error
 /// Where something was broken, as a tint behind the values.
 fn bands(plot: &Plot<'_>, view: &View<'_>, x: &Axis, y: &Axis) -> Drawn {
     for stage in stages(view.outcome) {
-        if let Some(to_s) = stage.to_s {
-            let corners = [(stage.from_s, y.from), (to_s.min(x.to), y.to)];
+        let Some(to_s) = stage.to_s else { continue };
+        let (from_s, to_s) = (stage.from_s.max(x.from), to_s.min(x.to));
+        if from_s < to_s {
+            let corners = [(from_s, y.from), (to_s, y.to)];
             plot.draw(&Rectangle::new(corners, FAULT.mix(0.10).filled()))?;
         }
     }
@@ -122,7 +128,7 @@ fn faults(page: &Page<'_>, view: &View<'_>, x: &Axis, top: i32) -> Drawn {
     for stage in stages(view.outcome).iter().filter(|s| (x.from..=x.to).contains(&s.from_s)) {
         let column = x.map(&stage.from_s, (LEFT, RIGHT));
         page.draw(&PathElement::new(vec![(column, top - 6), (column, BOTTOM)], FAULT.stroke_width(2)))?;
-        let width = (stage.label.chars().count() as f64 * 13.0) as i32;
+        let width = markup::text_width(&stage.label, 23.0) as i32;
         let begin = column.min(RIGHT - width);
         if begin >= free_from {
             page.draw(&Text::new(stage.label.clone(), (begin, top - 12), text(23.0, FAULT, HPos::Left, VPos::Bottom)))?;

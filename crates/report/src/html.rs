@@ -28,7 +28,7 @@ pub(crate) fn page_of(outcome: &Outcome, pictures: &[Picture]) -> String {
         header(outcome),
         tiles(outcome),
         section("Bounds", &bounds(outcome)),
-        section("Failovers", &(plots(&["anatomy-"]) + &anatomies(outcome, &clock))),
+        section("Failovers", &failovers(outcome, pictures, &clock)),
         section("Traffic", &plots(&["requests", "errors"])),
         section("Latency", &plots(&["latency"])),
         section("Where clients were sent", &(plots(&["shares", "map-"]) + &regions(outcome))),
@@ -103,21 +103,31 @@ fn bounds(outcome: &Outcome) -> String {
     table(&["bound", "measured", ""], &rows)
 }
 
+/// Each failover's own picture and close-ups, then all of them in numbers.
+fn failovers(outcome: &Outcome, pictures: &[Picture], clock: &Clock) -> String {
+    let mut out = String::new();
+    for i in 1..=outcome.anatomies.len() {
+        let (own, near) = (format!("anatomy-{i}"), format!("near-{i}-"));
+        let wanted = pictures.iter().filter(|p| p.name == own || p.name.starts_with(&near));
+        out.extend(wanted.map(|p| figure(&p.svg)));
+    }
+    out + &anatomies(outcome, clock)
+}
+
+/// A column per failover.
 fn anatomies(outcome: &Outcome, clock: &Clock) -> String {
     let Some(first) = outcome.anatomies.first() else { return String::new() };
-    let names: Vec<String> = spans(first).into_iter().map(|f| f.name).collect();
-    let mut headings = vec!["event", "at"];
-    headings.extend(names.iter().map(String::as_str));
-    let rows: Vec<Vec<Cell>> = outcome
-        .anatomies
-        .iter()
-        .map(|a| {
-            let mut row = vec![Cell::text(&a.event), Cell::text(clock.time(a.at_s))];
-            row.extend(spans(a).iter().map(|f| Cell::number(f.say())));
-            row
-        })
-        .collect();
-    table(&headings, &rows)
+    let all: Vec<_> = outcome.anatomies.iter().map(spans).collect();
+    let headings = std::iter::once("").chain(outcome.anatomies.iter().map(|a| a.event.as_str()));
+    let mut begun = vec![Cell::text("time of day")];
+    begun.extend(outcome.anatomies.iter().map(|a| Cell::number(clock.time(a.at_s))));
+    let mut rows = vec![begun];
+    for (i, figure) in spans(first).iter().enumerate() {
+        let mut row = vec![Cell::text(&figure.name)];
+        row.extend(all.iter().map(|figures| Cell::number(figures[i].say())));
+        rows.push(row);
+    }
+    table(&headings.collect::<Vec<_>>(), &rows)
 }
 
 fn regions(outcome: &Outcome) -> String {

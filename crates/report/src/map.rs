@@ -8,7 +8,7 @@ use crate::palette::hex;
 use crate::plots::Picture;
 use crate::projection::{great_circle, natural_earth};
 use crate::view::View;
-use crate::{ReportError, land, number};
+use crate::{ReportError, land, markup, number};
 
 const WIDTH: f64 = 1_800.0;
 const SCALE: f64 = 326.0;
@@ -106,7 +106,10 @@ fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
 
 fn land_path(rings: &[Vec<[f64; 2]>]) -> String {
     let inhabited = rings.iter().filter(|ring| ring.iter().any(|p| p[1] > SOUTH));
-    let d: String = inhabited.map(|ring| path(ring.iter().map(|p| (p[1].clamp(SOUTH, NORTH), p[0]))) + "Z").collect();
+    let d: String = inhabited
+        .flat_map(|ring| land::on_page(ring))
+        .map(|ring| path(ring.iter().map(|p| (p[1].clamp(SOUTH, NORTH), p[0]))) + "Z")
+        .collect();
     format!("<path d=\"{d}\" fill=\"{}\" fill-rule=\"evenodd\"/>\n", hex(GRID))
 }
 
@@ -150,13 +153,16 @@ fn marks(svg: &mut String, view: &View<'_>, moment: &MapMoment, arcs: &[Arc]) {
         let key = |i: usize| (moment.down.contains(&i), named(i));
         key(*b).cmp(&key(*a)).then(rate(*b).total_cmp(&rate(*a)))
     });
-    let mut labels: Vec<[f64; 4]> = Vec::new();
-    for i in order {
-        let down = moment.down.contains(&i);
-        mark(svg, view, &regions[i], down, rate(i));
-        if down || named(i) {
-            label(svg, &regions[i], down, &mut labels);
-        }
+    for i in order.iter().rev() {
+        mark(svg, view, &regions[*i], moment.down.contains(i), rate(*i));
+    }
+    let around = |r: &Site| {
+        let (x, y) = at(r.latitude, r.longitude);
+        [x - 9.0, y - 9.0, x + 9.0, y + 9.0]
+    };
+    let mut taken: Vec<[f64; 4]> = regions.iter().map(around).collect();
+    for i in order.into_iter().filter(|i| named(*i) || moment.down.contains(i)) {
+        label(svg, &regions[i], moment.down.contains(&i), &mut taken);
     }
 }
 
@@ -186,10 +192,11 @@ fn mark(svg: &mut String, view: &View<'_>, region: &Site, down: bool, rate: f64)
 fn label(svg: &mut String, region: &Site, down: bool, taken: &mut Vec<[f64; 4]>) {
     let (x, y) = at(region.latitude, region.longitude);
     let text = if down { format!("{} is down", region.city) } else { region.city.clone() };
-    let w = text.chars().count() as f64 * 12.5;
+    let w = markup::text_width(&text, 23.0);
+    let aside = if down { 24.0 } else { 18.0 };
     let places = [
-        ("start", x + 18.0, y + 8.0, x + 18.0),
-        ("end", x - 18.0, y + 8.0, x - 18.0 - w),
+        ("start", x + aside, y + 8.0, x + aside),
+        ("end", x - aside, y + 8.0, x - aside - w),
         ("middle", x, y - 18.0, x - w / 2.0),
         ("middle", x, y + 34.0, x - w / 2.0),
     ];
@@ -215,7 +222,7 @@ fn legend(svg: &mut String, view: &View<'_>, arcs: &[Arc], heaviest: f64) {
     let mut x = 26.0;
     let mut y = 90.0;
     let mut item = |sign: String, label: &str, svg: &mut String| {
-        let w = 34.0 + label.chars().count() as f64 * 14.2 + 34.0;
+        let w = 34.0 + markup::text_width(label, 25.0) + 40.0;
         if x + w > WIDTH {
             (x, y) = (26.0, y + 38.0);
         }

@@ -27,6 +27,20 @@ pub(crate) fn accessible(svg: &str, name: &str, title: &str, description: &str) 
     )
 }
 
+/// About how wide a text in letters without serifs is, in the units of its size; rather too wide than too narrow,
+/// for nobody knows the reader's letters.
+pub(crate) fn text_width(text: &str, size: f64) -> f64 {
+    let of = |c: char| match c {
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.31,
+        'f' | 'r' | 't' | ' ' | '-' | '(' | ')' | '/' => 0.40,
+        'm' | 'w' | 'M' | 'W' | '%' => 0.92,
+        c if c.is_ascii_uppercase() => 0.70,
+        c if c.is_ascii() => 0.62,
+        _ => 0.75,
+    };
+    text.chars().map(of).sum::<f64>() * size
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

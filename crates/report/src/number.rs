@@ -51,6 +51,17 @@ pub(crate) fn seconds(value: f64) -> String {
     }
 }
 
+/// A span that something is counted per: `minute`, `2 min`, `10 s`.
+pub(crate) fn per(span_s: f64) -> String {
+    match span_s {
+        1.0 => "second".into(),
+        60.0 => "minute".into(),
+        3_600.0 => "hour".into(),
+        s if s < 120.0 && s.fract() == 0.0 => format!("{} s", decimal(s, 0)),
+        s => seconds(s),
+    }
+}
+
 /// A latency: `0.64 ms`, `12.3 ms`, `240 ms`, `2.41 s`.
 pub(crate) fn milliseconds(value: f64) -> String {
     match value.abs() {
@@ -65,7 +76,7 @@ pub(crate) fn milliseconds(value: f64) -> String {
 pub(crate) fn percent(value: f64) -> String {
     match value.abs() {
         0.0 => "0 %".into(),
-        v if v < 0.001 => format!("{} %", decimal(value, 5)),
+        v if v < 0.01 => format!("{} %", decimal(value, 5)),
         v if v < 1.0 => format!("{} %", decimal(value, 3)),
         v if v < 10.0 => format!("{} %", decimal(value, 2)),
         _ => format!("{} %", decimal(value, 1)),
@@ -106,6 +117,7 @@ mod tests {
         let said: Vec<String> = [0.0, 0.642, 12.34, 64.0, 200.0, 1_800.0, 7_500.0, 183_600.0].map(seconds).into();
         assert_eq!(said, ["0.00 s", "0.64 s", "12.3 s", "64.0 s", "3 min 20 s", "30 min", "2 h 5 min", "2 d 3 h"]);
         assert_eq!(seconds(-2.0), "-2.0 s");
+        assert_eq!([per(60.0), per(120.0), per(10.0), per(0.25)], ["minute", "2 min", "10 s", "0.25 s"]);
     }
 
     #[test]

@@ -25,22 +25,24 @@ pub(crate) struct Palette {
 }
 
 impl Palette {
-    /// Regions that a fault took away come first, then those with the most answers at any one time; as many as there
-    /// are colours, in the order of all their answers.
+    /// Regions that a fault took away come first, then the two that gained most by it, then those with the most
+    /// answers at any one time; as many as there are colours, in the order of all their answers.
     pub(crate) fn of(outcomes: &[&Outcome]) -> Self {
         let mut all: Vec<Standing> = Vec::new();
         for outcome in outcomes {
+            let heirs = heirs(outcome);
             for (i, site) in outcome.regions.iter().enumerate() {
                 let answers = outcome.series.iter().filter_map(|s| s.regions.get(i)).map(|r| r.ok);
                 let (peak, sum) = answers.fold((0, 0), |(peak, sum), ok| (peak.max(ok), sum + ok));
                 let broken = outcome.anatomies.iter().any(|a| names(&a.what, &site.code));
+                let part = if broken { 2 } else { u8::from(heirs.contains(&i)) };
                 match all.iter_mut().find(|s| s.code == site.code) {
-                    Some(s) => (s.broken, s.peak, s.sum) = (s.broken | broken, s.peak.max(peak), s.sum + sum),
-                    None => all.push(Standing { code: site.code.clone(), broken, peak, sum }),
+                    Some(s) => (s.part, s.peak, s.sum) = (s.part.max(part), s.peak.max(peak), s.sum + sum),
+                    None => all.push(Standing { code: site.code.clone(), part, peak, sum }),
                 }
             }
         }
-        all.sort_by(|a, b| (b.broken, b.peak, &a.code).cmp(&(a.broken, a.peak, &b.code)));
+        all.sort_by(|a, b| (b.part, b.peak, &a.code).cmp(&(a.part, a.peak, &b.code)));
         all.truncate(COLOURS.len());
         all.sort_by(|a, b| (b.sum, &a.code).cmp(&(a.sum, &b.code)));
         Self { codes: all.into_iter().map(|s| s.code).collect() }
@@ -59,9 +61,28 @@ impl Palette {
 
 struct Standing {
     code: String,
-    broken: bool,
+    /// Its part in the faults: 2 broken, 1 heir, 0 none.
+    part: u8,
     peak: u64,
     sum: u64,
+}
+
+/// By position, the two regions that gained most answers by each failover: in the time that it took, at most an hour,
+/// against the same time before.
+fn heirs(outcome: &Outcome) -> Vec<usize> {
+    let mut heirs = Vec::new();
+    for anatomy in &outcome.anatomies {
+        let span_s = anatomy.mended_s.unwrap_or(600.0).clamp(outcome.step_s, outcome.step_s.max(3_600.0));
+        let answers = |i: usize, from_s: f64| {
+            let steps = outcome.series.iter().filter(move |s| (from_s..from_s + span_s).contains(&s.at_s));
+            steps.filter_map(|s| s.regions.get(i)).map(|r| r.ok).sum::<u64>()
+        };
+        let gain = |i: usize| answers(i, anatomy.at_s).saturating_sub(answers(i, anatomy.at_s - span_s));
+        let mut gains: Vec<(u64, usize)> = (0..outcome.regions.len()).map(|i| (gain(i), i)).collect();
+        gains.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        heirs.extend(gains.iter().take(2).filter(|(gain, _)| *gain > 0).map(|(_, i)| *i));
+    }
+    heirs
 }
 
 /// Whether `what` speaks of the region: its code stands there as a word, alone or with a zone's letter behind it.
@@ -88,6 +109,13 @@ mod tests {
         let palette = Palette::of(&[&outcome]);
         assert_eq!(palette.named().len(), COLOURS.len());
         assert_ne!(palette.colour("af-south-1"), REST);
+    }
+
+    #[test]
+    fn the_regions_that_took_over_have_colours() {
+        let palette = Palette::of(&[&sample::outcome()]);
+        let heirs = ["ap-northeast-3", "ap-northeast-2"];
+        assert!(heirs.iter().all(|code| palette.named().iter().any(|c| c == code)), "{palette:?}");
     }
 
     #[test]

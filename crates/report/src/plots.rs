@@ -20,7 +20,8 @@ use crate::{ReportError, map, markup, png, timeline};
 /// A picture of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// The name of its files: `requests`, `errors`, `latency`, `shares`, `utilisation`, `anatomy-N` or `map-N`.
+    /// The name of its files: `requests`, `errors`, `latency`, `shares`, `utilisation`, `anatomy-N`,
+    /// `near-N-requests` and so on, or `map-N`.
     pub name: String,
     /// Its title.
     pub title: String,
@@ -38,13 +39,21 @@ impl Picture {
     }
 }
 
-/// All pictures of a run in the order of a report: five plots over time, then one picture per anatomy and map.
+/// All pictures of a run in the order of a report: five plots over time, then each failover's course
+/// with its close-ups, then the maps.
 ///
 /// Errors: none that an outcome could cause; what the plotting library refuses is passed on.
 pub fn pictures(outcome: &Outcome) -> Result<Vec<Picture>, ReportError> {
     let view = View::of(outcome);
     let mut all = over_time(&view)?;
-    all.extend(timeline::timelines(outcome, &view.clock));
+    for (timeline, (i, anatomy)) in
+        timeline::timelines(outcome, &view.clock).into_iter().zip(outcome.anatomies.iter().enumerate())
+    {
+        all.push(timeline);
+        if let Some(near) = view.near(anatomy, i + 1) {
+            all.extend(close_ups(&near)?);
+        }
+    }
     all.extend(map::maps(&view)?);
     Ok(all)
 }
@@ -58,6 +67,11 @@ pub(crate) fn over_time(view: &View<'_>) -> Result<Vec<Picture>, ReportError> {
         shares::picture(view)?,
         utilisation::picture(view)?,
     ])
+}
+
+/// The plots around a failover.
+pub(crate) fn close_ups(near: &View<'_>) -> Result<[Picture; 3], ReportError> {
+    Ok([requests::picture(near)?, errors::picture(near)?, latency::picture(near)?])
 }
 
 /// Writes every picture of a run as `NAME.svg` and `NAME.png` into a folder, which is made if it is not there.

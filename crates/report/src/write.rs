@@ -11,7 +11,7 @@ use crate::{ReportError, html, pictures, plots};
 /// Returns the files. Errors: a file that cannot be written, or a picture that cannot be drawn.
 pub fn write(outcome: &Outcome, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let pictures = pictures(outcome)?;
-    let mut json = serde_json::to_vec_pretty(outcome)?;
+    let mut json = serde_json::to_vec(outcome)?;
     json.push(b'\n');
     folder(dir)?;
     let mut files = vec![
@@ -49,7 +49,7 @@ mod tests {
         let sizes: Vec<u64> = files.iter().map(|f| f.metadata().unwrap().len()).collect();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(serde_json::from_slice::<Outcome>(&json).unwrap(), outcome);
-        assert_eq!(files.len(), 2 + 2 * 8);
+        assert_eq!(files.len(), 2 + 2 * 11);
         assert!(sizes.iter().all(|size| *size > 1_000), "{sizes:?}");
     }
 

@@ -63,7 +63,16 @@ fn no_id_is_there_twice() {
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!((ids.len(), all), (32, 32));
+    assert_eq!((ids.len(), all), (44, 44));
     assert_eq!(page.matches("<h1>").count(), 1);
     assert!(ids.iter().all(|id| page.matches(id).count() == 2), "each id is named once by its picture");
+}
+
+#[test]
+fn close_ups_stand_side_by_side_where_both_runs_have_the_same_fault() {
+    let (a, mut b) = (sample::outcome(), slower());
+    let [x, y] = View::near_pair(&View::pair(&a, &b), 0).unwrap();
+    assert_eq!(x.ends, y.ends);
+    b.anatomies[0].at_s += 60.0;
+    assert!(View::near_pair(&View::pair(&a, &b), 0).is_none());
 }

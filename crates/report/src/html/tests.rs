@@ -64,7 +64,7 @@ fn every_element_that_is_opened_is_closed() {
 fn every_picture_has_a_title_that_its_id_finds() {
     let page = html(&sample::outcome()).unwrap();
     let svgs = page.matches("<svg ").count();
-    assert_eq!((svgs, page.matches("role=\"img\"").count()), (8, 8));
+    assert_eq!((svgs, page.matches("role=\"img\"").count()), (11, 11));
     for name in ["requests", "map-1", "anatomy-1"] {
         assert_eq!(page.matches(&format!("id=\"{name}-title\"")).count(), 1);
     }

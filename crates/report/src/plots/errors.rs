@@ -17,7 +17,7 @@ const KINDS: [(&str, usize); 5] =
 
 /// Failed requests by kind, as columns.
 pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
-    let width = number::seconds(view.bins.width_s);
+    let width = number::per(view.bins.width_s);
     let title = format!("Failed requests per {width}, by kind");
     let kinds = view.bins.kinds();
     let legend = kinds.iter().map(|k| (kind_in_words(k), colour(k))).collect::<Vec<_>>();
@@ -29,7 +29,7 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
         y_label: &number::short,
     };
     // A column is never narrower than can be seen.
-    let least_s = view.ends.duration_s / 400.0;
+    let least_s = (view.ends.to_s - view.ends.from_s) / 400.0;
     let svg = draw(NAME, view, &frame, |plot| {
         for bin in &view.bins.rows {
             let mut floor = 0.0;
@@ -46,7 +46,7 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
     })?;
     let all: u64 = view.bins.rows.iter().flat_map(|b| b.failed.values()).sum();
     let description = format!("Columns over the time of day; {} requests failed in all.", number::count(all));
-    Ok(Picture::new(NAME, &title, &description, &svg))
+    Ok(view.picture(NAME, &title, &description, &svg))
 }
 
 fn colour(kind: &str) -> RGBColor {

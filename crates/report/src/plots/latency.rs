@@ -13,7 +13,7 @@ const LINES: [(&str, usize); 4] = [("p50", 4), ("p90", 0), ("p99", 1), ("p99.9",
 
 /// Percentiles of the latency of answers.
 pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
-    let title = "Latency of answers, milliseconds (logarithmic)";
+    let title = "Latency of answers, milliseconds, logarithmic";
     let frame = Frame {
         title: title.into(),
         legend: LINES.iter().rev().map(|(name, i)| ((*name).to_owned(), COLOURS[*i])).collect(),
@@ -33,5 +33,5 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
         "Four lines over the time of day; over the whole run the median is {p50}, the 99th percentile {p99}, the \
          99.9th {p999}."
     );
-    Ok(Picture::new(NAME, title, &description, &svg))
+    Ok(view.picture(NAME, title, &description, &svg))
 }

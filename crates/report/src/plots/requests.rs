@@ -39,5 +39,5 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
     })?;
     let most = number::short(view.ends.requests_per_s);
     let description = format!("A stacked area over the time of day; the highest point is {most} answers a second.");
-    Ok(Picture::new(NAME, title, &description, &svg))
+    Ok(view.picture(NAME, title, &description, &svg))
 }

@@ -31,5 +31,5 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
         Ok(())
     })?;
     let named = bands.iter().map(|b| b.label.as_str()).collect::<Vec<_>>().join(", ");
-    Ok(Picture::new(NAME, title, &format!("A line over the time of day for each of: {named}."), &svg))
+    Ok(view.picture(NAME, title, &format!("A line over the time of day for each of: {named}."), &svg))
 }

@@ -2,10 +2,11 @@ use super::*;
 use crate::sample;
 
 #[test]
-fn a_run_has_five_plots_and_a_picture_per_failover_and_map() {
+fn a_run_has_five_plots_close_ups_of_failovers_and_maps() {
     let names: Vec<String> = pictures(&sample::outcome()).unwrap().into_iter().map(|p| p.name).collect();
-    let expected = ["requests", "errors", "latency", "shares", "utilisation", "anatomy-1", "map-1", "map-2"];
-    assert_eq!(names, expected);
+    let expected = ["requests", "errors", "latency", "shares", "utilisation", "anatomy-1"];
+    assert_eq!(names[..6], expected);
+    assert_eq!(names[6..], ["near-1-requests", "near-1-errors", "near-1-latency", "map-1", "map-2"]);
 }
 
 #[test]
@@ -46,6 +47,23 @@ fn names_from_outside_are_escaped_in_pictures() {
     outcome.anatomies[0].event = "<script>&".into();
     for picture in pictures(&outcome).unwrap() {
         assert!(!picture.svg.contains("<script>"), "{}", picture.name);
-        png::png(&picture.svg).unwrap();
+        resvg::usvg::Tree::from_str(&picture.svg, &resvg::usvg::Options::default()).unwrap();
     }
+}
+
+#[test]
+fn a_close_up_has_every_step_of_its_failover_and_no_other() {
+    let outcome = sample::outcome();
+    let view = View::of(&outcome);
+    let near = view.near(&outcome.anatomies[0], 1).unwrap();
+    let (from_s, to_s) = (near.ends.from_s, near.ends.to_s);
+    assert!(from_s < 32_400.0 && to_s > 34_200.0 && to_s - from_s < 3_600.0);
+    assert_eq!((near.bins.width_s, near.bins.rows.len() as f64), (60.0, (to_s - from_s) / 60.0));
+}
+
+#[test]
+fn a_failover_as_long_as_its_run_has_no_close_up() {
+    let mut outcome = sample::outcome();
+    outcome.anatomies[0].mended_s = Some(40_000.0);
+    assert!(View::of(&outcome).near(&outcome.anatomies[0], 1).is_none());
 }

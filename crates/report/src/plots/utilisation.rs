@@ -27,7 +27,7 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
         y_label: &|v| format!("{} %", number::short(v)),
     };
     let svg = draw(NAME, view, &frame, |plot| {
-        let limit = [(0.0, Some(OVERLOAD_PERCENT)), (view.ends.duration_s, Some(OVERLOAD_PERCENT))];
+        let limit = [(view.ends.from_s, Some(OVERLOAD_PERCENT)), (view.ends.to_s, Some(OVERLOAD_PERCENT))];
         line(NAME, plot, limit, FAULT.mix(0.7).stroke_width(2))?;
         for band in bands.iter().rev() {
             let points = view.bins.rows.iter().map(|bin| {
@@ -43,5 +43,5 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
     let description = format!(
         "A line over the time of day for each region; the highest point is {most}; {minutes} minutes of overload."
     );
-    Ok(Picture::new(NAME, title, &description, &svg))
+    Ok(view.picture(NAME, title, &description, &svg))
 }
