@@ -7,7 +7,7 @@ use crate::figures::{Better, Figure, Unit, figures};
 use crate::html::header;
 use crate::markup::escape;
 use crate::page::{Cell, document, figure, footer, section, table};
-use crate::plots::{Picture, close_ups, over_time};
+use crate::plots::{CLOSE_UPS_MAX, Picture, close_ups, over_time};
 use crate::summary::grid;
 use crate::view::View;
 use crate::{ReportError, map, number, timeline};
@@ -121,7 +121,7 @@ impl fmt::Display for Comparison {
 pub fn compare_html(a: &Outcome, b: &Outcome) -> Result<String, ReportError> {
     let views = View::pair(a, b);
     let [mut left, mut right] = [side(&views[0])?, side(&views[1])?];
-    for near in (0..a.anatomies.len()).filter_map(|i| View::near_pair(&views, i)) {
+    for near in (0..a.anatomies.len().min(CLOSE_UPS_MAX)).filter_map(|i| View::near_pair(&views, i)) {
         left.extend(close_ups(&near[0])?);
         right.extend(close_ups(&near[1])?);
     }

@@ -9,6 +9,8 @@ use crate::{ReportError, markup, number, pictures};
 
 /// More moments than these are folded away.
 const MOMENTS_OPEN: usize = 30;
+/// More moments than these are left to `outcome.json`: a page must stay light.
+const MOMENTS_MAX: usize = 1_000;
 
 /// A run as one page of HTML: style and pictures are inside, nothing is fetched from elsewhere and no script runs.
 ///
@@ -197,13 +199,19 @@ fn loads(outcome: &Outcome) -> String {
 }
 
 fn moments(outcome: &Outcome, clock: &Clock) -> String {
+    let all = outcome.moments.len();
     let rows: Vec<Vec<Cell>> = outcome
         .moments
         .iter()
+        .take(MOMENTS_MAX)
         .map(|m| vec![Cell::text(clock.time(m.at_s)), Cell::text(&m.kind), Cell::text(&m.what), Cell::text(&m.text)])
         .collect();
     let table = table(&["time of day", "kind", "of", ""], &rows);
     match rows.len() {
+        MOMENTS_MAX if all > MOMENTS_MAX => {
+            let [shown, all] = [MOMENTS_MAX, all].map(|n| number::count(n as u64));
+            fold(&format!("The first {shown} of {all} moments; all are in outcome.json"), &table)
+        }
         n if n > MOMENTS_OPEN => fold(&format!("{} moments", number::count(n as u64)), &table),
         _ => table,
     }

@@ -107,7 +107,7 @@ fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
 fn land_path(rings: &[Vec<[f64; 2]>]) -> String {
     let inhabited = rings.iter().filter(|ring| ring.iter().any(|p| p[1] > SOUTH));
     let d: String = inhabited
-        .flat_map(|ring| land::on_page(ring))
+        .flat_map(land::on_page)
         .map(|ring| path(ring.iter().map(|p| (p[1].clamp(SOUTH, NORTH), p[0]))) + "Z")
         .collect();
     format!("<path d=\"{d}\" fill=\"{}\" fill-rule=\"evenodd\"/>\n", hex(GRID))

@@ -17,6 +17,9 @@ use crate::view::View;
 use crate::write::{folder, save};
 use crate::{ReportError, map, markup, png, timeline};
 
+/// Failovers that are shown close up; those after them have their course and their figures.
+pub(crate) const CLOSE_UPS_MAX: usize = 6;
+
 /// A picture of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -50,6 +53,9 @@ pub fn pictures(outcome: &Outcome) -> Result<Vec<Picture>, ReportError> {
         timeline::timelines(outcome, &view.clock).into_iter().zip(outcome.anatomies.iter().enumerate())
     {
         all.push(timeline);
+        if i >= CLOSE_UPS_MAX {
+            continue;
+        }
         if let Some(near) = view.near(anatomy, i + 1) {
             all.extend(close_ups(&near)?);
         }

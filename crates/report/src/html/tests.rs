@@ -75,3 +75,16 @@ fn a_run_of_nothing_has_a_page() {
     let page = html(&Outcome::default()).unwrap();
     assert!(!page.contains("Failovers") && !page.contains("NaN"));
 }
+
+#[test]
+fn many_moments_are_folded_and_the_last_of_too_many_are_left_out() {
+    let mut outcome = sample::outcome();
+    let moment = outcome.moments[0].clone();
+    outcome.moments = (0..31).map(|_| moment.clone()).collect();
+    assert!(html(&outcome).unwrap().contains("<summary>31 moments</summary>"));
+    outcome.moments =
+        (0..1_001).map(|i| perigee_sim::Moment { text: format!("number {i}."), ..moment.clone() }).collect();
+    let page = html(&outcome).unwrap();
+    assert!(page.contains("The first 1,000 of 1,001 moments"));
+    assert!(page.contains("number 999.") && !page.contains("number 1000."));
+}

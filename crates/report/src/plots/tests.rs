@@ -67,3 +67,12 @@ fn a_failover_as_long_as_its_run_has_no_close_up() {
     outcome.anatomies[0].mended_s = Some(40_000.0);
     assert!(View::of(&outcome).near(&outcome.anatomies[0], 1).is_none());
 }
+
+#[test]
+fn only_the_first_failovers_are_shown_close_up() {
+    let mut outcome = sample::outcome();
+    outcome.anatomies = vec![outcome.anatomies[0].clone(); 8];
+    let all = pictures(&outcome).unwrap();
+    let of = |kind: &str| all.iter().filter(|p| p.name.starts_with(kind)).count();
+    assert_eq!((of("anatomy-"), of("near-")), (8, 6 * 3));
+}
