@@ -120,7 +120,7 @@ impl fmt::Display for Comparison {
 /// needs nothing from elsewhere. Errors: as there.
 pub fn compare_html(a: &Outcome, b: &Outcome) -> Result<String, ReportError> {
     let views = View::pair(a, b);
-    let [mut left, mut right] = [side(&views[0])?, side(&views[1])?];
+    let [mut left, mut right] = [side(&views[0], b)?, side(&views[1], a)?];
     for near in (0..a.anatomies.len().min(CLOSE_UPS_MAX)).filter_map(|i| View::near_pair(&views, i)) {
         left.extend(close_ups(&near[0])?);
         right.extend(close_ups(&near[1])?);
@@ -145,9 +145,9 @@ pub fn compare_html(a: &Outcome, b: &Outcome) -> Result<String, ReportError> {
     Ok(document(&format!("{} and {} - Perigee", a.scenario, b.scenario), "wide", &body.concat()))
 }
 
-fn side(view: &View<'_>) -> Result<Vec<Picture>, ReportError> {
+fn side(view: &View<'_>, beside: &Outcome) -> Result<Vec<Picture>, ReportError> {
     let mut all = over_time(view)?;
-    all.extend(timeline::timelines(view.outcome, &view.clock));
+    all.extend(timeline::timelines(view.outcome, &view.clock, &beside.anatomies));
     all.extend(map::maps(view)?);
     Ok(all)
 }

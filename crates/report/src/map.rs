@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use perigee_sim::{MapMoment, Site};
+use perigee_sim::{MapMoment, Outcome, Site};
 
 use crate::frame::{FAULT, GRID, INK, MUTED, PAPER};
 use crate::markup::escape;
@@ -27,8 +27,12 @@ pub(crate) fn maps(view: &View<'_>) -> Result<Vec<Picture>, ReportError> {
         return Ok(Vec::new());
     }
     let land = land_path(&land::rings()?);
-    let heaviest = moments.iter().flat_map(|m| merged(m).into_iter().map(|a| a.rate)).fold(0.0, f64::max);
-    Ok(moments.iter().enumerate().map(|(i, m)| picture(view, m, i + 1, &land, heaviest)).collect())
+    Ok(moments.iter().enumerate().map(|(i, m)| picture(view, m, i + 1, &land)).collect())
+}
+
+/// The greatest rate of an arc of a run, requests a second; zero without maps.
+pub(crate) fn heaviest(outcome: &Outcome) -> f64 {
+    outcome.maps.iter().flat_map(merged).map(|arc| arc.rate).fold(0.0, f64::max)
 }
 
 /// Clients of about one place that go to one region.
@@ -56,7 +60,8 @@ fn merged(moment: &MapMoment) -> Vec<Arc> {
     arcs
 }
 
-fn picture(view: &View<'_>, moment: &MapMoment, number: usize, land: &str, heaviest: f64) -> Picture {
+fn picture(view: &View<'_>, moment: &MapMoment, number: usize, land: &str) -> Picture {
+    let heaviest = view.ends.arc_rate;
     let height = at(SOUTH, 0.0).1.ceil() + 12.0;
     let title = format!("Where clients were sent at {}: {}", view.clock.time(moment.at_s), moment.title);
     let mut svg = format!(

@@ -50,7 +50,7 @@ pub fn pictures(outcome: &Outcome) -> Result<Vec<Picture>, ReportError> {
     let view = View::of(outcome);
     let mut all = over_time(&view)?;
     for (timeline, (i, anatomy)) in
-        timeline::timelines(outcome, &view.clock).into_iter().zip(outcome.anatomies.iter().enumerate())
+        timeline::timelines(outcome, &view.clock, &[]).into_iter().zip(outcome.anatomies.iter().enumerate())
     {
         all.push(timeline);
         if i >= CLOSE_UPS_MAX {

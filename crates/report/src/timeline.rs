@@ -34,9 +34,11 @@ const TICKS_S: [(f64, &str); 13] = [
     (172_800.0, "2 d"),
 ];
 
-/// A picture of every failover of a run, `anatomy-1` and so on.
-pub(crate) fn timelines(outcome: &Outcome, clock: &Clock) -> Vec<Picture> {
-    outcome.anatomies.iter().enumerate().map(|(i, a)| picture(a, clock, i + 1)).collect()
+/// A picture of every failover of a run, `anatomy-1` and so on. Each has room for the failover of its number in
+/// `beside`, so that two runs side by side have equal axes.
+pub(crate) fn timelines(outcome: &Outcome, clock: &Clock, beside: &[Anatomy]) -> Vec<Picture> {
+    let all = outcome.anatomies.iter().enumerate();
+    all.map(|(i, anatomy)| picture(anatomy, clock, i + 1, beside.get(i))).collect()
 }
 
 /// One stage of a failover: from when to when, seconds after the fault.
@@ -83,8 +85,8 @@ fn rows(a: &Anatomy) -> Vec<Row> {
 }
 
 /// Time grows by factors, so that seconds and hours are seen at once; zero is its left end.
-fn axis(rows: &[Row]) -> Axis {
-    let times = || rows.iter().flat_map(|r| [r.from_s, r.to_s]).filter(|t| *t > 0.0);
+fn axis<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Axis {
+    let times = || rows.clone().flat_map(|r| [r.from_s, r.to_s]).filter(|t| *t > 0.0);
     let least = times().fold(f64::INFINITY, f64::min).clamp(0.002, 1.0);
     let most = times().fold(2.0, f64::max);
     let mut axis = Axis::logarithmic(least / 2.0, most);
@@ -93,9 +95,9 @@ fn axis(rows: &[Row]) -> Axis {
     axis
 }
 
-fn picture(anatomy: &Anatomy, clock: &Clock, number: usize) -> Picture {
+fn picture(anatomy: &Anatomy, clock: &Clock, number: usize, beside: Option<&Anatomy>) -> Picture {
     let rows = rows(anatomy);
-    let axis = axis(&rows);
+    let axis = axis(rows.iter().chain(&beside.map(self::rows).unwrap_or_default()));
     let x = |t: f64| LEFT + (RIGHT - LEFT) * axis.part(t.max(axis.from));
     let bottom = TOP + ROW * rows.len().max(1) as f64;
     let height = bottom + 84.0;

@@ -4,6 +4,7 @@ use perigee_sim::{Anatomy, Outcome};
 
 use crate::bins::Bins;
 use crate::clock::Clock;
+use crate::map;
 use crate::palette::Palette;
 use crate::plots::Picture;
 
@@ -62,7 +63,7 @@ impl<'a> View<'a> {
 
     fn window(outcome: &'a Outcome, palette: Palette, span_s: Range<f64>, width_s: f64) -> Self {
         let bins = Bins::of(outcome, span_s.clone(), width_s);
-        let ends = Ends::of(span_s, &bins);
+        let ends = Ends::of(outcome, span_s, &bins);
         let clock = Clock::of(outcome);
         Self { outcome, bins, clock, palette, ends, prefix: String::new(), suffix: String::new() }
     }
@@ -105,10 +106,12 @@ pub(crate) struct Ends {
     pub(crate) latency_ms: (f64, f64),
     pub(crate) share_percent: f64,
     pub(crate) utilisation_percent: f64,
+    /// Of an arc on a map, requests a second.
+    pub(crate) arc_rate: f64,
 }
 
 impl Ends {
-    fn of(span_s: Range<f64>, bins: &Bins) -> Self {
+    fn of(outcome: &Outcome, span_s: Range<f64>, bins: &Bins) -> Self {
         let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
         let answered = || bins.rows.iter().filter(|b| b.latency.is_some());
         let low = answered().filter_map(|b| b.latency).map(|l| l[0]).fold(f64::INFINITY, f64::min);
@@ -123,6 +126,7 @@ impl Ends {
                 most(&mut answered().filter_map(|b| b.latency).map(|l| l[3])).max(2.0),
             ),
             share_percent: most(&mut bins.rows.iter().map(named)),
+            arc_rate: map::heaviest(outcome),
             utilisation_percent: 100.0 * most(&mut bins.rows.iter().flat_map(|b| b.utilisation.iter().copied())),
         }
     }
@@ -135,6 +139,7 @@ impl Ends {
             failed_per_bin: self.failed_per_bin.max(other.failed_per_bin),
             latency_ms: (self.latency_ms.0.min(other.latency_ms.0), self.latency_ms.1.max(other.latency_ms.1)),
             share_percent: self.share_percent.max(other.share_percent),
+            arc_rate: self.arc_rate.max(other.arc_rate),
             utilisation_percent: self.utilisation_percent.max(other.utilisation_percent),
         }
     }

@@ -76,3 +76,19 @@ fn close_ups_stand_side_by_side_where_both_runs_have_the_same_fault() {
     b.anatomies[0].at_s += 60.0;
     assert!(View::near_pair(&View::pair(&a, &b), 0).is_none());
 }
+
+#[test]
+fn failovers_and_maps_side_by_side_are_drawn_to_one_scale() {
+    let a = sample::outcome();
+    let mut b = sample::outcome();
+    b.anatomies[0].mended_s = Some(9_000.0);
+    b.maps[0].arcs[0].3 = 900.0;
+    let clock = crate::clock::Clock::of(&a);
+    let ticks = |svg: &str| svg.lines().filter(|l| l.starts_with("<path d=\"M")).map(str::to_owned).collect::<Vec<_>>();
+    let first = |o: &Outcome, beside: &Outcome| timeline::timelines(o, &clock, &beside.anatomies)[0].svg.clone();
+    let columns =
+        |svg: &str| ticks(svg).iter().map(|l| l.split('V').next().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    assert_eq!(columns(&first(&a, &b)), columns(&first(&b, &a)));
+    assert_ne!(columns(&first(&a, &a)), columns(&first(&b, &a)));
+    assert_eq!(View::pair(&a, &b)[0].ends.arc_rate, 900.0);
+}
