@@ -1,3 +1,5 @@
+pub(crate) mod sim;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +54,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  perigee load --from Seoul --rate 1000 --for 30 http://127.75.2.1:8080/\n  perigee load --from Tokyo --dns app.perigee.test"
     )]
     Load(Load),
+    /// Scenarios: what happens when something breaks, on real sockets or in virtual time
+    #[command(subcommand, after_help = "Example: perigee sim live crash")]
+    Sim(sim::Sim),
     /// Geography: where an address is, and which edge and region that means
     #[command(subcommand, after_help = "Example: perigee geo lookup 168.126.63.1")]
     Geo(Geo),

@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<(), String> {
         Command::Restore(restore) => commands::faults::restore(restore).await,
         Command::Reload(reload) => commands::faults::reload(&reload).await,
         Command::Load(load) => commands::load::load(load).await,
+        Command::Sim(sim) => commands::sim::sim(sim).await,
         Command::Geo(geo) => commands::geo::geo(&geo),
         Command::Completions { shell } => commands::shell::completions(shell),
         Command::Man { dir } => commands::shell::man(&dir),

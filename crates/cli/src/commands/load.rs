@@ -15,7 +15,7 @@ use crate::output;
 /// Sends load, or asks DNS, until the time is over or Ctrl-C. Fails when any request did.
 pub(crate) async fn load(args: Load) -> Result<(), String> {
     let source = match (&args.from, args.source) {
-        (Some(place), _) => Some(address_at(place)?),
+        (Some(place), _) => Some(address_at(place).map_err(|e| format!("--from {e}"))?),
         (None, source) => source,
     };
     let stop = CancellationToken::new();
@@ -56,14 +56,16 @@ pub(crate) async fn load(args: Load) -> Result<(), String> {
 }
 
 /// An address at a simulated place: the ninth of its prefix, so that repeated runs are the same client.
-fn address_at(place: &str) -> Result<IpAddr, String> {
+///
+/// Errors: no place of the overlay has that name.
+pub(crate) fn address_at(place: &str) -> Result<IpAddr, String> {
     let overlay = Overlay::parse(shipped::OVERLAY).map_err(|e| e.to_string())?;
     let named = |e: &&perigee_geo::OverlayEntry| e.place.as_ref().is_some_and(|p| p.city.eq_ignore_ascii_case(place));
     let Some(entry) = overlay.entries.iter().find(named) else {
         let known: Vec<&str> = overlay.entries.iter().filter_map(|e| e.place.as_ref()).map(|p| &*p.city).collect();
-        return Err(format!("--from {place}: no such place; there are {}", known.join(", ")));
+        return Err(format!("{place}: no such place; there are {}", known.join(", ")));
     };
-    entry.prefix.hosts().nth(8).ok_or_else(|| format!("--from {place}: its prefix has no ninth address"))
+    entry.prefix.hosts().nth(8).ok_or_else(|| format!("{place}: its prefix has no ninth address"))
 }
 
 /// Which region each load balancer address belongs to, if a stack runs here that can be asked.

@@ -63,7 +63,7 @@ struct Signals {
 }
 
 async fn serve(sources: Sources, parts: Parts, banner: Banner) -> Result<(), String> {
-    logging::start();
+    logging::start("info");
     raise_file_limit();
     // Before anything listens, so that no signal is lost to the default action.
     let catch = |kind| signal(kind).map_err(|e| format!("cannot catch signals: {e}"));
@@ -111,7 +111,7 @@ async fn reload(stack: &Arc<Stack>) {
 }
 
 /// As many file descriptors as the system lets us have: every connection is one.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
@@ -120,7 +120,8 @@ fn raise_file_limit() {
     }
 }
 
-fn hint(error: &str) -> String {
+/// What to do about an error of the start.
+pub(crate) fn hint(error: &str) -> String {
     if error.contains("Cannot assign requested address") {
         format!(
             "{error}\nThis system does not answer on all of 127.0.0.0/8 (Linux does). Run the compose stack instead: \
