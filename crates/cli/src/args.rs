@@ -55,7 +55,7 @@ pub(crate) enum Command {
     )]
     Load(Load),
     /// Scenarios: what happens when something breaks, on real sockets or in virtual time
-    #[command(subcommand, after_help = "Example: perigee sim live crash")]
+    #[command(subcommand, after_help = "Examples:\n  perigee sim run crash\n  perigee sim live crash")]
     Sim(sim::Sim),
     /// Geography: where an address is, and which edge and region that means
     #[command(subcommand, after_help = "Example: perigee geo lookup 168.126.63.1")]

@@ -33,13 +33,22 @@ impl Geography {
 
     /// The atlas of a configuration. Errors are worded with file and line where they come from one.
     pub(crate) fn atlas(&self, config: &Config) -> Result<Arc<Atlas>, String> {
-        let snapshot: &Snapshot = &config.snapshot;
+        self.atlas_for(config, &config.snapshot)
+    }
+
+    /// The same for the regions of another snapshot: the places are the configuration's.
+    pub(crate) fn atlas_for(&self, config: &Config, snapshot: &Snapshot) -> Result<Arc<Atlas>, String> {
         let regions: Vec<(RegionCode, Location)> =
             snapshot.regions.iter().map(|r| (r.code.clone(), r.location)).collect();
         let overlay = self.overlay(config)?;
         Atlas::build(&self.database, &self.tables, &overlay, &regions, &config.runtime.here)
             .map(Arc::new)
             .map_err(|e| config.problem("here", &e.to_string()).to_string())
+    }
+
+    /// Regions, edges and round trips.
+    pub(crate) const fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The configuration's prefixes with the places that their names mean.

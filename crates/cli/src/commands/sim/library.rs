@@ -17,6 +17,8 @@ pub(super) const BUILT_IN: &[(&str, &str)] = &[
 pub(super) struct Named {
     /// The built-in name, or the file's without its ending.
     pub(super) name: String,
+    /// As it was read.
+    pub(super) text: String,
     /// As it was understood.
     pub(super) scenario: Scenario,
 }
@@ -48,7 +50,7 @@ pub(super) fn all() -> Result<Vec<Named>, String> {
 
 fn parse(name: &str, shown: &str, text: &str) -> Result<Named, String> {
     let scenario = Scenario::parse(text).map_err(|e| format!("{shown}: {e}"))?;
-    Ok(Named { name: name.to_owned(), scenario })
+    Ok(Named { name: name.to_owned(), text: text.to_owned(), scenario })
 }
 
 #[cfg(test)]
