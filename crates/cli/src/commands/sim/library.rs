@@ -10,6 +10,7 @@ pub(super) const BUILT_IN: &[(&str, &str)] = &[
     ("crash", include_str!("../../../../../tests/scenarios/crash.toml")),
     ("crash-aws", include_str!("../../../../../tests/scenarios/crash-aws.toml")),
     ("restore", include_str!("../../../../../tests/scenarios/restore.toml")),
+    ("tokyo-dies-at-nine", include_str!("../../../../../tests/scenarios/tokyo-dies-at-nine.toml")),
 ];
 
 /// A scenario and where it came from.

@@ -13,6 +13,7 @@ use perigee_sim::{Connections, Entry, Event, JudgedBound, LoadModel, LoadSummary
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -92,16 +93,18 @@ async fn on_stack(
     all_healthy(stack).await?;
     let plans: Vec<LoadPlan> = scenario.load.iter().map(|l| plan(stack, l)).collect::<Result<_, _>>()?;
     let stop = CancellationToken::new();
+    let clients = Clients::start()?;
     let mut running: JoinSet<(String, Result<Summary, String>)> = JoinSet::new();
     let began = Instant::now();
     for (load, plan) in scenario.load.iter().zip(plans) {
         let (name, stop, on_second) = (load.name.clone(), stop.clone(), on_second.clone());
         let told = name.clone();
-        running.spawn(async move {
+        let load = async move {
             let summary = perigee_load::run(plan, stop, move |second| on_second(&told, second)).await;
             let summary = summary.map_err(|e| format!("load {name}: {e}"));
             (name, summary)
-        });
+        };
+        running.spawn_on(load, clients.handle());
     }
     let happened = events(stack, scenario, began).await;
     if happened.is_err() {
@@ -118,6 +121,32 @@ async fn on_stack(
     let events = happened?;
     let bounds = scenario.must_hold.iter().map(|bound| bound.judge(&loads, &events)).collect();
     Ok(Played { loads, printed, events, bounds })
+}
+
+/// Threads of the loads' own, so that the clients' schedule does not wait for the stack.
+struct Clients(Option<Runtime>);
+
+impl Clients {
+    fn start() -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("load").enable_all().build();
+        runtime.map(|r| Self(Some(r))).map_err(|e| format!("the loads cannot start: {e}"))
+    }
+
+    fn handle(&self) -> &Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle(),
+            None => unreachable!("taken when dropped"),
+        }
+    }
+}
+
+impl Drop for Clients {
+    /// A runtime may not be dropped where tasks run, as it waits for its own.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Waits until every load balancer and target counts as healthy.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use perigee_report::SweepRow;
+use perigee_report::{Parameter, SweepRow};
 use perigee_sim::Outcome;
 
 use crate::output;
@@ -33,12 +33,15 @@ pub(super) fn compare(a: &Outcome, b: &Outcome, dir: Option<&Path>) -> Result<St
         written.map_err(|e| format!("{}: {e}", file.display()))?;
         output::note(format!("wrote {}", file.display()));
     }
-    Ok(perigee_report::compare(a, b))
+    Ok(perigee_report::compare(a, b).to_string())
 }
 
 /// A run as a row of a sweep.
 pub(super) fn row(outcome: &Outcome, varied: &[(String, String)]) -> SweepRow {
-    SweepRow::of(outcome, varied.iter().cloned().collect::<BTreeMap<_, _>>())
+    SweepRow::of(
+        outcome,
+        varied.iter().map(|(key, value)| (key.clone(), Parameter::read(value))).collect::<BTreeMap<_, _>>(),
+    )
 }
 
 /// Writes a sweep.
