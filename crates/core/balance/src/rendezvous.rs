@@ -95,11 +95,11 @@ impl FlowKey {
 }
 
 /// The score of one candidate under weighted rendezvous hashing; the greatest wins. Weight zero scores zero and is
-/// beaten by every other weight.
+/// beaten by every other weight. The logarithm is not the platform's, so that all edges agree to the last bit.
 ///
 /// Source: Schindelhauer and Schomaker, SPAA 2005 (logarithmic method); `global-accelerator.md` section 3.1.
 pub fn score(seed: &Seed, key: &FlowKey, id: &[u8], weight: f64) -> f64 {
-    -weight / seed.unit(key.as_bytes(), id).ln()
+    -weight / libm::log(seed.unit(key.as_bytes(), id))
 }
 
 /// The candidates in order of preference for `key`: greatest score first, ties by position. Candidates are pairs of a

@@ -30,13 +30,15 @@ pub fn access_ms(km: f64) -> f64 {
 }
 
 /// A point as a unit vector, so that comparing distances takes three multiplications and no trigonometry.
+///
+/// Sine, cosine and arc sine are not the platform's: orders of regions are the same to the last bit everywhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Direction([f64; 3]);
 
 impl Direction {
     pub(crate) fn of(location: Location) -> Self {
-        let (lat_sin, lat_cos) = location.latitude.to_radians().sin_cos();
-        let (lon_sin, lon_cos) = location.longitude.to_radians().sin_cos();
+        let (lat_sin, lat_cos) = libm::sincos(location.latitude.to_radians());
+        let (lon_sin, lon_cos) = libm::sincos(location.longitude.to_radians());
         Self([lat_cos * lon_cos, lat_cos * lon_sin, lat_sin])
     }
 
@@ -47,7 +49,7 @@ impl Direction {
     }
 
     pub(crate) fn km(self, other: Self) -> f64 {
-        2.0 * EARTH_KM * (self.chord_squared(other).sqrt() / 2.0).min(1.0).asin()
+        2.0 * EARTH_KM * libm::asin((self.chord_squared(other).sqrt() / 2.0).min(1.0))
     }
 
     /// The position of the nearest of `points` for which `usable` holds; the first of equals.
