@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::geography::Geography;
 use crate::hosts::Hosts;
-pub(crate) use explain::{Explanation, offline};
+pub(crate) use explain::{Explained, offline};
 use regional::Regional;
 pub(crate) use status::Status;
 

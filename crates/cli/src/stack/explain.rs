@@ -3,29 +3,25 @@ use std::sync::Arc;
 
 use perigee_admin::Explain;
 use perigee_config::Config;
-use perigee_dataplane::{Balancer, Edge, EdgeView, NameExplanation, RouteExplanation};
+use perigee_dataplane::{Asked, Balancer, BalancerTrace, ChosenEndpoint, Edge, EdgeView, Explanation};
 use perigee_health::{GroupReport, NodeReport};
 use perigee_model::{Instant, LoadBalancerIndex};
 use perigee_rules::RequestHead;
 use perigee_steering::Flow;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Stack;
 use crate::geography::Geography;
 use crate::hosts::HostKey;
 
-/// The whole way of one request.
+/// An explanation with what it was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Explanation {
+pub(crate) struct Explained {
     /// Whether a running stack's health was used; otherwise everything counts as healthy.
     pub(crate) live: bool,
-    /// What DNS would answer this client, per name of the latency policy.
-    pub(crate) names: Vec<NameExplanation>,
-    /// What the accelerator would do with its flow.
-    pub(crate) route: RouteExplanation,
-    /// What the load balancer node would do with the request; none when the node runs in another process.
-    pub(crate) request: Option<Value>,
+    /// The whole way; its request is none when the node runs in another process.
+    #[serde(flatten)]
+    pub(crate) explanation: Explanation,
     /// Whose geographic data it is.
     pub(crate) attribution: Option<String>,
 }
@@ -34,25 +30,20 @@ impl Stack {
     /// Explains one request with the health of now.
     ///
     /// Errors: in words; the host names no accelerator, or this process has no front tier.
-    pub(crate) fn explain(&self, request: &Explain) -> Result<Explanation, String> {
+    pub(crate) fn explain(&self, request: &Explain) -> Result<Explained, String> {
         let front = self.front.as_ref().ok_or("this process has no front tier; ask an edge or a DNS server")?;
-        let view = front.view();
-        let (names, route) = front_tier(&view, request)?;
-        let chosen = route.chosen.as_ref().and_then(|chosen| {
+        let explanation = explain(&front.view(), request, |chosen, head| {
             let nodes = self.regional.nodes();
             let is_it = |key: &HostKey| matches!(key, HostKey::Node { address, .. } if *address == chosen.address.ip());
-            let node = nodes.iter().find(|(key, _)| is_it(key))?.1.clone();
-            let host = host_of(request, &route);
-            Some(node.explain(chosen.address.port(), &RequestHead { host: Some(&host), path: &request.path }))
-        });
-        let request = chosen.and_then(|trace| serde_json::to_value(trace).ok());
-        let attribution = self.attribution().map(str::to_owned);
-        Ok(Explanation { live: true, names, route, request, attribution })
+            let (_, node) = nodes.iter().find(|(key, _)| is_it(key))?;
+            Some(node.explain(chosen.address.port(), head))
+        })?;
+        Ok(Explained { live: true, explanation, attribution: self.attribution().map(str::to_owned) })
     }
 }
 
 /// Explains one request from the configuration alone: everything counts as healthy.
-pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explanation, String> {
+pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explained, String> {
     let geography = Geography::load(config)?;
     let snapshot = Arc::new(config.snapshot.clone());
     let now = Instant::START;
@@ -74,8 +65,7 @@ pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explanation,
         });
         edge.sampled(&sample, Ok(NodeReport { target_groups: target_groups.collect() }), now);
     }
-    let (names, route) = front_tier(edge.view(), request)?;
-    let trace = route.chosen.as_ref().and_then(|chosen| {
+    let explanation = explain(edge.view(), request, |chosen, head| {
         let (lb, node) = snapshot.load_balancers.iter().enumerate().find_map(|(i, lb)| {
             let node = lb.nodes.iter().position(|n| n.address == chosen.address.ip())?;
             Some((LoadBalancerIndex(i), node))
@@ -84,21 +74,21 @@ pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explanation,
         while let Some(probe) = balancer.poll_probe(now) {
             balancer.probed(probe.id, Ok(Some(200)));
         }
-        let host = host_of(request, &route);
-        Some(balancer.explain(chosen.address.port(), &RequestHead { host: Some(&host), path: &request.path }))
-    });
-    let request = trace.and_then(|trace| serde_json::to_value(trace).ok());
-    let attribution = geography.attribution.map(str::to_owned);
-    Ok(Explanation { live: false, names, route, request, attribution })
+        Some(balancer.explain(chosen.address.port(), head))
+    })?;
+    Ok(Explained { live: false, explanation, attribution: geography.attribution.map(str::to_owned) })
 }
 
-fn front_tier(view: &EdgeView, request: &Explain) -> Result<(Vec<NameExplanation>, RouteExplanation), String> {
-    let names = view.snapshot.dns.latency_names.iter().map(|n| view.explain_name(n, request.client)).collect();
+fn explain(
+    view: &EdgeView,
+    request: &Explain,
+    regional: impl FnOnce(&ChosenEndpoint, &RequestHead<'_>) -> Option<BalancerTrace>,
+) -> Result<Explanation, String> {
     let destination = destination(view, request)?;
     // A flow's source port is part of its hash; port 0 stands for "some port".
     let flow = Flow { client: SocketAddr::new(request.client, 0), destination };
-    let route = view.explain(&flow).map_err(|refusal| format!("the client would be reset: {refusal}"))?;
-    Ok((names, route))
+    let asked = Asked { method: &request.method, host: request.host.as_deref(), path: &request.path };
+    Explanation::new(view, &flow, &asked, regional).map_err(|refusal| format!("the client would be reset: {refusal}"))
 }
 
 /// The accelerator that the host names (`NAME.accelerator.ZONE` or one of its addresses), or the first one.
@@ -123,8 +113,4 @@ fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String>
     let first_port = first_port.ok_or_else(|| format!("accelerator {} has no listener", accelerator.name))?;
     let port = port.filter(|p| accelerator.listeners.iter().any(|l| l.listens_on(*p))).unwrap_or(first_port);
     Ok(SocketAddr::new(accelerator.addresses[0], port))
-}
-
-fn host_of(request: &Explain, route: &RouteExplanation) -> String {
-    request.host.clone().unwrap_or_else(|| route.destination.to_string())
 }

@@ -16,6 +16,18 @@ pub enum TargetState {
     Draining,
 }
 
+impl TargetState {
+    /// Its name in texts, the same as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// Why a target is in its state, by the API's codes (ALB guide, "Target health reason codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetReason {

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{LoadBalancerName, RegionIndex, TargetGroupIndex, ZoneName};
 
@@ -77,7 +77,7 @@ pub struct Condition {
 }
 
 /// The part of a request that a condition looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Field {
     /// The host, without port, whatever the case.

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use perigee_model::{Action, Condition, Field, LoadBalancerListener};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Pattern, normalise_path};
 
@@ -50,7 +50,7 @@ struct CompiledCondition {
 }
 
 /// What became of one rule while a request looked for its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleTrace {
     /// The rule's priority, none for the default rule.
     pub priority: Option<u16>,
@@ -60,7 +60,7 @@ pub struct RuleTrace {
 }
 
 /// Why a rule was taken or passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum RuleOutcome {
     /// All its conditions hold.

@@ -188,8 +188,8 @@ fn at_node(view: &EdgeView, zone: &Zone, query: &Query<'_>, node: Node, turn: u6
         }
         (Node::Why(position), qtype::TXT) => {
             let client = Client::of(&view.atlas, query.source, query.subnet);
-            let answer = view.answer(&view.snapshot.dns.latency_names[position], client.address);
-            let text = TXT::new(why::explain(view, &answer, &client));
+            let why = view.explain_name(&view.snapshot.dns.latency_names[position], client.address);
+            let text = TXT::new(why::explain(view, &why, &client));
             response.answers.push(Record::from_rdata(query.name.clone(), why::TTL_S, RData::TXT(text)));
             response.scope = client.scope;
         }

@@ -1,13 +1,13 @@
 use perigee_health::{TargetReason, TargetState};
 use perigee_model::{Action, Target, TargetGroupName};
 use perigee_rules::{RequestHead, RuleTrace};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::group::Group;
 use super::{Balancer, RespondReason};
 
 /// Why a request would go where it would go: everything that was considered, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalancerTrace {
     /// The rules up to the one that matched.
     pub rules: Vec<RuleTrace>,
@@ -24,7 +24,7 @@ pub struct BalancerTrace {
 }
 
 /// One target while a request looked for its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetTrace {
     /// The target.
     pub target: Target,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perigee_health::{ProbeFailure, Transition};
 use perigee_model::{HealthCheck, ProbeProtocol, Target, TargetGroupIndex, TargetGroupName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::member::{Member, TargetId};
 
@@ -50,7 +50,7 @@ impl RequestToken {
 }
 
 /// Why a node answers a request itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum RespondReason {
     /// The group has no registered target, draining ones left out.

@@ -75,6 +75,9 @@ pub struct NameExplanation {
     pub addresses: Vec<IpAddr>,
     /// Seconds the answer may be kept.
     pub ttl_s: u64,
+    /// Whether that is less than configured because a region of the name is down; not part of the serialized form.
+    #[serde(skip)]
+    pub degraded: bool,
     /// Why, in words.
     pub reason: String,
     /// Regions nearest first: code, estimated round trip in milliseconds, health.
@@ -151,6 +154,7 @@ impl EdgeView {
             region: answer.region.map(code),
             addresses: answer.addresses,
             ttl_s: answer.ttl.as_secs(),
+            degraded: answer.degraded,
             reason: answer.reason.to_string(),
             considered: answer.considered.iter().map(|c| (code(c.region), c.rtt_ms, c.health)).collect(),
         }
