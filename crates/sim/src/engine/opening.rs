@@ -33,7 +33,7 @@ impl Engine<'_> {
     /// A client's flow has come to its edge, its request right behind it.
     pub(super) fn open_at_edge(&mut self, key: Key) {
         let Some(job) = self.jobs.get_mut(key) else { return };
-        let (index, pop, client) = (key.index, job.edge as usize, job.client);
+        let (index, pop, client, source) = (key.index, job.edge as usize, job.client, job.source as usize);
         match self.edges[pop].mode {
             Mode::Crashed => return self.reset_from_edge(index),
             Mode::Dark => return self.give_up(index),
@@ -42,7 +42,7 @@ impl Engine<'_> {
         let front = self.front_of(pop);
         let flow = Flow { client, destination: self.destination(index) };
         let view = self.fronts[front].edge.view().clone();
-        let opened = view.open(flow, self.now);
+        let opened = view.open_at(flow, self.sources[source].place, self.now);
         let mut connection = match opened {
             Ok(connection) => connection,
             Err(refusal) => {

@@ -7,10 +7,18 @@ use perigee_sim::Scenario;
 /// Names and texts of the built-in scenarios: every file of `tests/scenarios/`.
 pub(super) const BUILT_IN: &[(&str, &str)] = &[
     ("blackhole", include_str!("../../../../../tests/scenarios/blackhole.toml")),
+    ("blackhole-aws", include_str!("../../../../../tests/scenarios/blackhole-aws.toml")),
+    ("both-regions-crash", include_str!("../../../../../tests/scenarios/both-regions-crash.toml")),
     ("crash", include_str!("../../../../../tests/scenarios/crash.toml")),
     ("crash-aws", include_str!("../../../../../tests/scenarios/crash-aws.toml")),
+    ("edge-crash", include_str!("../../../../../tests/scenarios/edge-crash.toml")),
+    ("operators-word", include_str!("../../../../../tests/scenarios/operators-word.toml")),
     ("restore", include_str!("../../../../../tests/scenarios/restore.toml")),
+    ("slow-region", include_str!("../../../../../tests/scenarios/slow-region.toml")),
+    ("target-errors", include_str!("../../../../../tests/scenarios/target-errors.toml")),
     ("tokyo-dies-at-nine", include_str!("../../../../../tests/scenarios/tokyo-dies-at-nine.toml")),
+    ("two-coasts", include_str!("../../../../../tests/scenarios/two-coasts.toml")),
+    ("zone-crash", include_str!("../../../../../tests/scenarios/zone-crash.toml")),
 ];
 
 /// A scenario and where it came from.
