@@ -99,6 +99,8 @@ pub(crate) struct Engine<'a> {
     next_step: usize,
     control_away: bool,
     waiting_dials: Vec<(String, f64)>,
+    /// What a changed dial was before, by event.
+    old_dials: BTreeMap<usize, f64>,
     errors: Stream,
     record: Record,
     moments: Vec<Moment>,
@@ -153,6 +155,7 @@ impl<'a> Engine<'a> {
             next_step: 0,
             control_away: false,
             waiting_dials: Vec::new(),
+            old_dials: BTreeMap::new(),
             errors: Stream::named(seed, "errors"),
             record: Record::new(step_s, snapshot.regions.len()),
             moments: Vec::new(),

@@ -108,6 +108,28 @@ impl Network {
         }
     }
 
+    /// The way to an edge: the one that clients go by now, or one that an older connection goes by.
+    pub(crate) fn to_edge(&self, source: &Source, pop: usize) -> Way {
+        if pop == source.pop {
+            return source.to_pop;
+        }
+        let ms = f64::from(self.atlas.client_to_pop_ms(source.place, PopIndex(pop))) + self.model.last_mile_ms;
+        self.way(ms, &Thing { region: None, edge: None, country: &source.country }, &self.pop(pop))
+    }
+
+    /// The way to a place: by its edge. For questions to a resolver that stands there.
+    pub(crate) fn to_place(&self, source: &Source, place: PlaceIndex) -> Way {
+        self.to_edge(source, self.atlas.pop(place).0)
+    }
+
+    /// The way from a resolver to the DNS server, which answers at every edge: to the nearest one.
+    pub(crate) fn dns_way(&self, place: PlaceIndex) -> Way {
+        let pop = self.pop_of(place);
+        let country = &self.atlas.place(place).country;
+        let ms = f64::from(self.atlas.client_to_pop_ms(place, PopIndex(pop)));
+        self.way(ms, &Thing { region: None, edge: None, country }, &self.pop(pop))
+    }
+
     /// The nearest edge that is alive.
     fn pop_of(&self, place: PlaceIndex) -> usize {
         let nearest = self.atlas.pop(place).0;

@@ -81,13 +81,13 @@ pub struct Totals {
     pub requests: u64,
     /// Answered with a status below 400.
     pub ok: u64,
-    /// Failed, by kind: `new_connection`, `in_flight`, `status`, `resolve`, `timeout`.
+    /// Failed, by kind: `new_connection`, `in_flight`, `status`, `resolve`.
     pub failed: BTreeMap<String, u64>,
     /// Latencies of all answered requests.
     pub latency: Percentiles,
     /// DNS answers that clients used, and how many of them came from a cache.
     pub dns_answers: u64,
-    /// Of these, from a resolver's cache.
+    /// Of these, from a cache: a resolver's, or a client's own.
     pub dns_from_cache: u64,
 }
 
@@ -148,7 +148,7 @@ pub struct RegionStep {
 pub struct Moment {
     /// When, seconds.
     pub at_s: f64,
-    /// `fault`, `mended`, `health` (a load balancer as a front tier sees it), `target`, `edge` or `control`.
+    /// `fault`, `mended`, `health` (a load balancer as a front tier sees it) or `control`.
     pub kind: String,
     /// What it is about: a region, an edge, a target, an event's name.
     pub what: String,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::{PopulationModel, ResolverModel, TargetModel, check_resolvers};
+use crate::{PopulationModel, ResolverModel, ServiceTime, TargetModel, check_resolvers};
 
 pub use bound::{Bound, Measure};
 pub use event::{Event, How, RandomFault};
@@ -36,9 +36,8 @@ pub struct Scenario {
     /// The way between places.
     #[serde(default)]
     pub network: NetworkModel,
-    /// The targets.
-    #[serde(default)]
-    pub targets: TargetModel,
+    /// The targets; without it [`Self::target_model`] says what they are.
+    pub targets: Option<TargetModel>,
     /// A world of clients.
     pub clients: Option<PopulationModel>,
     /// Their resolvers; a usual mixture without any.
@@ -138,7 +137,9 @@ impl Scenario {
             random.check()?;
         }
         self.network.check()?;
-        self.targets.check().map_err(|e| format!("targets.{e}"))?;
+        if let Some(targets) = &self.targets {
+            targets.check().map_err(|e| format!("targets.{e}"))?;
+        }
         if let Some(clients) = &self.clients {
             clients.check().map_err(|e| e.to_string())?;
         }
@@ -147,6 +148,9 @@ impl Scenario {
         }
         if let Some(stack) = &self.stack {
             stack.check()?;
+        }
+        if self.report.step_s.is_some_and(|s| !(0.01..=86_400.0).contains(&s)) {
+            return Err("report.step_s: must be 0.01 to 86400".to_owned());
         }
         if self.load.is_empty() && self.for_s.is_none() {
             return Err("for_s: needed where no load says how long the scenario is".to_owned());
@@ -164,6 +168,18 @@ impl Scenario {
     pub fn wall_clock(&self) -> Result<WallClock, String> {
         let Some(text) = &self.begins else { return Ok(WallClock::default()) };
         WallClock::parse(text).ok_or_else(|| format!("begins: {text:?} is no time such as 00:00 or 00:00+09:00"))
+    }
+
+    /// What the targets are: those of `[targets]`; else, without latency, the built-in application, which answers in
+    /// about 200 us; else the model's defaults.
+    pub fn target_model(&self) -> TargetModel {
+        match (&self.targets, self.network.latency) {
+            (Some(targets), _) => targets.clone(),
+            (None, Latency::None) => {
+                TargetModel { service: ServiceTime::Constant { ms: 0.2 }, ..TargetModel::default() }
+            }
+            (None, Latency::Measured) => TargetModel::default(),
+        }
     }
 
     /// Its length in seconds.
@@ -188,7 +204,10 @@ impl Scenario {
         if !self.random.is_empty() {
             return Err("random faults exist in virtual time only".to_owned());
         }
-        if self.stack.is_some() || self.network.latency != Latency::None {
+        if self.clients.is_some() || self.targets.is_some() || !self.resolver.is_empty() {
+            return Err("a world of clients, resolvers or targets of its own exists in virtual time only".to_owned());
+        }
+        if self.stack.is_some() || self.network != NetworkModel::default() {
             return Err("a stack or a latency of its own exists in virtual time only".to_owned());
         }
         if self.load.is_empty() {

@@ -75,6 +75,11 @@ impl Edge {
         self.monitor.skip_to(now);
     }
 
+    /// The same for one node; unknown ones are nobody's.
+    pub fn skip_node_to(&mut self, node: &NodeKey, now: Instant) {
+        self.monitor.skip_node_to(node, now);
+    }
+
     /// Takes a sample's result. True when the view changed.
     pub fn sampled(&mut self, sample: &Sample, result: Result<NodeReport, ProbeFailure>, now: Instant) -> bool {
         self.monitor.sampled(&sample.node, result, sample.began, now).is_some_and(|lb| self.refresh(lb))

@@ -109,6 +109,13 @@ impl Monitor {
         self.nodes.iter_mut().for_each(|w| w.monitor.skip_to(now));
     }
 
+    /// The same for one node; one that is not configured is nobody's.
+    pub fn skip_node_to(&mut self, node: &NodeKey, now: Instant) {
+        if let Some(at) = self.find(node) {
+            self.nodes[at].monitor.skip_to(now);
+        }
+    }
+
     /// A sample to take at `now`; call until it gives none.
     pub fn poll_sample(&mut self, now: Instant) -> Option<Sample> {
         self.nodes.iter_mut().find_map(|w| {

@@ -40,6 +40,11 @@ impl Engine<'_> {
         }
     }
 
+    /// The fault is back.
+    pub(super) fn reopen_courses(&mut self, event: usize) {
+        self.courses.iter_mut().filter(|c| c.event == event).for_each(|c| c.found.mended_s = None);
+    }
+
     /// A front tier has learned that a load balancer is healthy or not.
     pub(super) fn front_learned(&mut self, front: usize, lb: usize, healthy: bool) {
         let now = seconds(self.now);

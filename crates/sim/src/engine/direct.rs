@@ -13,6 +13,8 @@ use crate::trace::Did;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) region: usize,
+    /// The load balancer's own port.
+    pub(super) port: u16,
     pub(super) nodes: Vec<u32>,
 }
 
@@ -51,7 +53,8 @@ impl Engine<'_> {
             .filter(|(_, node)| answer.addresses.contains(&node.address))
             .map(|(node, _)| *node)
             .collect();
-        let named = Named { region: region.0, nodes };
+        let port = self.snapshot.load_balancer(lb).listeners.first().map_or(self.port, |l| l.port);
+        let named = Named { region: region.0, port, nodes };
         let number = self.answers.iter().position(|a| *a == named).unwrap_or_else(|| {
             self.answers.push(named);
             self.answers.len() - 1
@@ -70,7 +73,7 @@ impl Engine<'_> {
             Owner::Session(_) => self.clients.as_ref().map(|c| c.stagger_ns),
         };
         let nodes = &self.answers[answer as usize].nodes;
-        let region = self.answers[answer as usize].region;
+        let Named { region, port, .. } = self.answers[answer as usize];
         let mut at = ready;
         let mut best: Option<(Instant, u32)> = None;
         let mut silent = false;
@@ -108,7 +111,7 @@ impl Engine<'_> {
             let now = self.now;
             return if silent { self.give_up(index) } else { self.fail_after(index, at.since(now).as_nanos() as u64) };
         };
-        job.link = Some(Link { node, edge: None, carried: false, used_at: done });
+        job.link = Some(Link { node, port, edge: None, carried: false, used_at: done });
         job.phase = Phase::Travelling;
         let half = self.sources[source].to_region[region].unwrap_or_default() / 2;
         let resend = self.network.resend(2 * half);

@@ -41,6 +41,11 @@ impl Engine<'_> {
             {
                 return Err(format!("event {}: an edge forwards bytes and knows no requests", event.name));
             }
+            if let (Some(what), Some(How::Unhealthy)) = (&event.kill, event.how)
+                && self.meant(what).is_some_and(|m| m.load_balancers.is_empty())
+            {
+                return Err(format!("event {}: an operator's word is about regions and load balancers", event.name));
+            }
             for name in event.partition.iter().chain(&event.cable).flatten() {
                 if self.end_of(name).is_none() {
                     return wrong(name);
@@ -132,8 +137,10 @@ impl Engine<'_> {
         let mut text = None;
         if let (Some(what), Some(how)) = (&event.kill, event.how) {
             text = Some(format!("{what}: {}", how.name()));
-            if first && strength >= 1.0 {
+            if first {
                 self.begin_course(index, what, how);
+            } else {
+                self.reopen_courses(index);
             }
             self.kill(index, event, what, how, strength);
         } else if let Some(what) = &event.restore {
@@ -157,9 +164,10 @@ impl Engine<'_> {
             self.control_away = true;
         } else if let (Some(region), Some(percent)) = (&event.dial, event.percent) {
             text = Some(format!("dial of {region} to {percent}"));
+            self.old_dials.insert(index, self.dial_of(region));
             self.change_dial(region.clone(), percent);
         }
-        if let Some(text) = text.filter(|_| strength >= 1.0) {
+        if let Some(text) = text.filter(|_| first || strength >= 1.0) {
             self.moment(if event.restore.is_some() { "mended" } else { "fault" }, &event.name, text);
         }
         self.cut_requests();
@@ -233,6 +241,9 @@ impl Engine<'_> {
         if let Some(name) = &event.resolver {
             self.set_resolver(name, true);
         }
+        if let (Some(region), Some(percent)) = (&event.dial, self.old_dials.remove(&index)) {
+            self.change_dial(region.clone(), percent);
+        }
         if event.control.is_some() {
             self.control_away = false;
             for (region, percent) in std::mem::take(&mut self.waiting_dials) {
@@ -300,6 +311,12 @@ impl Engine<'_> {
             }
             self.view_changed(front);
         }
+    }
+
+    fn dial_of(&self, region: &str) -> f64 {
+        let groups = self.snapshot.accelerators.iter().flat_map(|a| &a.listeners).flat_map(|l| &l.endpoint_groups);
+        let index = self.snapshot.find_region(region);
+        groups.into_iter().find(|g| Some(g.region) == index).map_or(100.0, |g| g.traffic_dial.percent())
     }
 
     /// A changed configuration reaches every machine, unless the control side is away.

@@ -116,9 +116,26 @@ impl Engine<'_> {
 
     pub(super) fn wake_front(&mut self, index: usize) {
         if std::mem::take(&mut self.fronts[index].asleep) {
-            self.fronts[index].edge.skip_to(self.now);
+            self.samples_on_their_way(index);
         }
         self.arm_front(index);
+    }
+
+    /// The front tier was asleep: samples that it would have begun, and that are not at their nodes yet, are begun as of
+    /// their own time, because they will meet what has changed. Earlier ones would have said what is known.
+    fn samples_on_their_way(&mut self, index: usize) {
+        let now = self.now;
+        for node in 0..self.nodes.len() as u32 {
+            let there = self.way_to_node(index, node).map_or(0, |rtt| rtt + rtt / 2);
+            let from = Instant::from_nanos(now.as_nanos().saturating_sub(there) + 1);
+            let key = &self.nodes[node as usize].key;
+            self.fronts[index].edge.skip_node_to(key, from.min(now));
+        }
+        while let Some(at) = self.fronts[index].edge.poll_timeout().filter(|at| *at < now) {
+            while let Some(sample) = self.fronts[index].edge.poll_sample(at) {
+                self.take_sample(index as u32, sample);
+            }
+        }
     }
 
     fn way_to_node(&self, front: usize, node: u32) -> Way {
@@ -130,7 +147,7 @@ impl Engine<'_> {
     }
 
     fn take_sample(&mut self, front: u32, sample: Sample) {
-        let node = self.node_by_key(&sample.node);
+        let (node, began) = (self.node_by_key(&sample.node), sample.began);
         let way = self.way_to_node(front as usize, node);
         let timeout = self.snapshot.settings.timing.lb_health_timeout.as_nanos() as u64;
         let mut sampling = Sampling { front, node, sample, version: self.version, back_ns: 0, result: None };
@@ -143,12 +160,13 @@ impl Engine<'_> {
             Some((rtt, lost)) if 2 * rtt + lost < timeout => {
                 sampling.back_ns = rtt / 2;
                 let key = self.samplings.insert(sampling);
-                self.push(self.later(rtt + rtt / 2 + lost), Kind::SampleAt, key);
+                let at = later(began, rtt + rtt / 2 + lost).max(self.now);
+                self.push(at, Kind::SampleAt, key);
             }
             _ => {
                 sampling.result = Some(Err(ProbeFailure::Timeout));
                 let key = self.samplings.insert(sampling);
-                self.push(self.later(timeout), Kind::SampleDone, key);
+                self.push(later(began, timeout).max(self.now), Kind::SampleDone, key);
             }
         }
     }

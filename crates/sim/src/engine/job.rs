@@ -19,6 +19,8 @@ pub(super) enum Owner {
 pub(super) struct Link {
     /// The node it leads to.
     pub(super) node: u32,
+    /// The node's port.
+    pub(super) port: u16,
     /// The edge it goes through; none for one straight to the node.
     pub(super) edge: Option<u32>,
     /// Whether it has carried an answer.

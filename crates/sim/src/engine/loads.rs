@@ -73,6 +73,9 @@ impl Engine<'_> {
     /// The next request of a load is due.
     pub(super) fn load_due(&mut self, index: u32) {
         let now = self.now;
+        if now > self.end {
+            return;
+        }
         let load = &mut self.loads[index as usize];
         let number = load.issued;
         let keep = match load.model.connections {

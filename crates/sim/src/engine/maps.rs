@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use perigee_dataplane::{Asked, Explanation};
+use perigee_geo::PlaceIndex;
 use perigee_steering::Flow;
 
 use super::event::{Event, Kind};
@@ -45,6 +47,7 @@ impl Engine<'_> {
         }
         arcs.sort_by(|a, b| b.3.total_cmp(&a.3));
         arcs.truncate(ARCS);
+        self.explain_moment(at_s);
         let healthy = |region: usize| {
             let lbs = self.snapshot.regions[region].load_balancers.iter();
             lbs.clone().count() == 0 || lbs.into_iter().any(|lb| self.fronts[0].healthy[lb.0])
@@ -61,5 +64,32 @@ impl Engine<'_> {
         let view = self.fronts[front].edge.view().clone();
         let chosen = view.explain(&Flow { client, destination }).ok()?.chosen?;
         self.snapshot.find_region(&chosen.region).map(|r| r.0)
+    }
+
+    /// Explains the way of clients at the places that the scenario names, or where most requests come from.
+    fn explain_moment(&mut self, at_s: f64) {
+        let named = &self.scenario.report.explain;
+        let mut asked: Vec<(PlaceIndex, SocketAddr)> = named
+            .iter()
+            .filter_map(|name| self.atlas.find_place(name))
+            .filter_map(|place| Some((place, SocketAddr::new(self.address_in(place)?, 40_000))))
+            .collect();
+        if asked.is_empty() {
+            let busiest = self.places_with_rates().into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
+            asked.extend(busiest.map(|(source, client, _)| (self.sources[source].place, client)));
+        }
+        for (place, client) in asked {
+            let front = self.front_of(self.network.source(place).pop);
+            let view = self.fronts[front].edge.view().clone();
+            let flow =
+                Flow { client, destination: SocketAddr::new(self.snapshot.accelerators[0].addresses[0], self.port) };
+            let asked = Asked { method: "GET", host: Some("app.perigee.test"), path: "/" };
+            let explained = Explanation::new(&view, &flow, &asked, |chosen, head| {
+                let node = self.nodes.iter().find(|n| n.is_at(chosen.address.ip()))?;
+                Some(node.balancer.explain(chosen.address.port(), head))
+            });
+            let text = explained.map_or_else(|refusal| format!("{client} is reset: {refusal}"), |e| e.to_string());
+            self.explanations.push((at_s, text));
+        }
     }
 }

@@ -25,10 +25,17 @@ pub(super) struct Node {
     /// Counts its lives: results of an earlier one are nobody's.
     pub(super) life: u32,
     pub(super) idle_ns: u64,
-    key: NodeKey,
+    pub(super) key: NodeKey,
     armed: Option<Instant>,
     /// Targets by the number of their registration.
     target_of: Vec<u32>,
+}
+
+impl Node {
+    /// Whether this is the node at `address`.
+    pub(super) fn is_at(&self, address: std::net::IpAddr) -> bool {
+        self.key.address == address
+    }
 }
 
 /// A target's machine and its queue.
@@ -49,6 +56,7 @@ pub(super) struct Probing {
 impl Engine<'_> {
     pub(super) fn make_targets(&mut self) {
         let snapshot = self.snapshot.clone();
+        let model = self.scenario.target_model();
         for group in &snapshot.target_groups {
             for target in &group.targets {
                 let address = SocketAddr::new(target.address, target.port);
@@ -57,7 +65,7 @@ impl Engine<'_> {
                     continue;
                 }
                 let stream = Stream::numbered(self.options.seed, "service", u64::from(index));
-                let mut server = Server::new(&self.scenario.targets, stream, self.now);
+                let mut server = Server::new(&model, stream, self.now);
                 // A scenario begins with targets that have run for long.
                 server.settle();
                 self.targets.push(TargetHost { region: group.region.0, host: Host::default(), server });

@@ -57,7 +57,7 @@ impl Engine<'_> {
             self.trace.note(self.now, Did::Open, u64::from(index), (u64::from(node) << 16) | pop as u64);
             if let Some(rtt) = self.certain_connect(front, pop, node) {
                 self.course_flow(region);
-                return self.join(index, node, rtt);
+                return self.join(index, node, candidate.address.port(), rtt);
             }
         }
         let opening = Opening { job: index, front, connection, attempts: Vec::new(), timer: None };
@@ -133,7 +133,7 @@ impl Engine<'_> {
                     // The give-up that was planned for the connect is not.
                     self.jobs.renew(opening.job);
                     self.course_flow(self.nodes[node as usize].region);
-                    self.join(opening.job, node, 0);
+                    self.join(opening.job, node, candidate.address.port(), 0);
                     self.drain(opening);
                 }
             }
@@ -241,7 +241,7 @@ impl Engine<'_> {
     }
 
     /// The flow has its endpoint once `connect_ns` are over, and stays there; the request goes on.
-    fn join(&mut self, index: u32, node: u32, connect_ns: u64) {
+    fn join(&mut self, index: u32, node: u32, port: u16, connect_ns: u64) {
         let now = self.now;
         let region = self.nodes[node as usize].region;
         self.record.flow(now, region);
@@ -249,7 +249,7 @@ impl Engine<'_> {
         let job = self.jobs.at(index);
         let edge = job.edge;
         job.region = Some(region as u32);
-        job.link = Some(Link { node, edge: Some(edge), carried: false, used_at: now });
+        job.link = Some(Link { node, port, edge: Some(edge), carried: false, used_at: now });
         job.phase = Phase::Travelling;
         let key = self.jobs.key(index);
         match self.network.edge_to_region(edge as usize, region) {

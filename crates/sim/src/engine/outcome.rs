@@ -16,7 +16,7 @@ impl Engine<'_> {
         let servers: Vec<u64> = (0..self.snapshot.regions.len())
             .map(|r| {
                 let targets = self.targets.iter().filter(|t| t.region == r).count() as u64;
-                targets * u64::from(scenario.targets.concurrency)
+                targets * u64::from(scenario.target_model().concurrency)
             })
             .collect();
         let step_s = scenario.report.step_for(scenario.duration_s());

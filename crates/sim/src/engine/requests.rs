@@ -73,7 +73,10 @@ impl Engine<'_> {
         match link.edge {
             None => source.to_region[region],
             Some(edge) if self.edges[edge as usize].mode == Mode::Dark => None,
-            Some(edge) => Some(source.to_pop? + self.network.edge_to_region(edge as usize, region)?),
+            Some(edge) => {
+                let to_edge = self.network.to_edge(source, edge as usize)?;
+                Some(to_edge + self.network.edge_to_region(edge as usize, region)?)
+            }
         }
     }
 
@@ -120,8 +123,14 @@ impl Engine<'_> {
         }
         self.jobs.at(index).phase = Phase::Serving;
         let host = &self.nodes[node].host;
-        let delay = host.delay.as_nanos() as u64;
-        if self.errors_hit(host.error_share) {
+        let late = host.late;
+        let (mut delay, error_share) = (host.delay.as_nanos() as u64, host.error_share);
+        if let Some((share, more)) = late
+            && self.errors_hit(share)
+        {
+            delay += more.as_nanos() as u64;
+        }
+        if self.errors_hit(error_share) {
             self.jobs.at(index).bad = true;
             return self.finish_at(index, later(now, delay));
         }
@@ -131,7 +140,7 @@ impl Engine<'_> {
             Owner::Session(_) => "/",
         };
         let head = RequestHead { host: Some("app.perigee.test"), path };
-        match self.nodes[node].balancer.route(self.port, &head) {
+        match self.nodes[node].balancer.route(link.port, &head) {
             Routing::Respond { .. } => {
                 self.jobs.at(index).bad = true;
                 self.finish_at(index, later(now, delay));

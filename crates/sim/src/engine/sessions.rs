@@ -177,7 +177,10 @@ impl Engine<'_> {
         let job = self.jobs.at(index);
         let source = job.source as usize;
         let (ignores_ttl, unit) = (job.ignores_ttl, if job.ignores_ttl { job.unit() } else { 0.0 });
-        let near = self.sources[source].to_pop.unwrap_or_default();
+        let stands_at = self.clients.as_ref()?.resolvers.stands_at(class);
+        // A cut between a client and its resolver is no answer at all.
+        let near = self.network.to_place(&self.sources[source], stands_at)?;
+        let server = self.network.dns_way(stands_at);
         let clients = self.clients.as_mut()?;
         if ignores_ttl {
             let ago = span(unit * clients.population.model().ignore_ttl_s);
@@ -189,7 +192,7 @@ impl Engine<'_> {
         match clients.resolvers.lookup(class, now) {
             Lookup::Hit { answer: AnswerId(answer), .. } | Lookup::Stale { answer: AnswerId(answer) } => {
                 self.record.dns(now, self.answers[answer as usize].region, true);
-                Some((answer, near / 2))
+                Some((answer, near))
             }
             Lookup::Down => None,
             Lookup::Miss { slot } => {
@@ -199,12 +202,17 @@ impl Engine<'_> {
                 } else {
                     clients.resolvers.address_of(slot).into()
                 };
+                let Some(server) = server else {
+                    let AnswerId(answer) = clients.resolvers.failed(slot, now)?;
+                    self.record.dns(now, self.answers[answer as usize].region, true);
+                    return Some((answer, near));
+                };
                 let (answer, ttl_ns) = self.ask(client)?;
                 let ttl = std::time::Duration::from_nanos(ttl_ns);
                 self.clients.as_mut()?.resolvers.store(slot, AnswerId(answer), ttl, now);
                 self.record.dns(now, self.answers[answer as usize].region, false);
                 // To the resolver, and from there to the DNS server at the nearest edge.
-                Some((answer, near + near / 2))
+                Some((answer, near + server))
             }
         }
     }

@@ -176,6 +176,11 @@ impl RandomFault {
         if self.of == "edge" && !matches!(self.how, How::Crash | How::Blackhole) {
             return wrong("an edge forwards bytes and knows no requests: crash or blackhole it");
         }
+        if self.share.is_some_and(|s| !(s > 0.0 && s <= 1.0))
+            || self.delay_ms.is_some_and(|ms| !(1..=60_000).contains(&ms))
+        {
+            return wrong("share must be above 0 to 1, delay_ms 1 to 60000");
+        }
         let within = |value: f64, most: f64| value > 0.0 && value <= most;
         if !within(self.per_hour, 3_600.0) || !within(self.mend_s, 86_400.0) {
             return wrong("per_hour must be above 0 to 3600, mend_s above 0 to 86400");
