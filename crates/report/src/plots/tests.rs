@@ -47,7 +47,7 @@ fn names_from_outside_are_escaped_in_pictures() {
     outcome.anatomies[0].event = "<script>&".into();
     for picture in pictures(&outcome).unwrap() {
         assert!(!picture.svg.contains("<script>"), "{}", picture.name);
-        resvg::usvg::Tree::from_str(&picture.svg, &resvg::usvg::Options::default()).unwrap();
+        roxmltree::Document::parse(&picture.svg).unwrap();
     }
 }
 
