@@ -72,6 +72,11 @@ pub(crate) fn milliseconds(value: f64) -> String {
     }
 }
 
+/// A latency of so many answers; a dash where there was none.
+pub(crate) fn latency(answers: u64, value: f64) -> String {
+    if answers > 0 { milliseconds(value) } else { "-".into() }
+}
+
 /// A percentage; small ones keep the digits that tell them from nothing.
 pub(crate) fn percent(value: f64) -> String {
     match value.abs() {

@@ -152,7 +152,7 @@ fn loads(o: &Outcome) -> String {
     let rows = o.loads.iter().map(|(name, l)| {
         let gap = number::seconds(l.longest_gap_ms as f64 / 1_000.0);
         let counts = [l.requests, l.ok, l.failed].map(number::count);
-        let latencies = [l.latency.p50_ms, l.latency.p99_ms].map(number::milliseconds);
+        let latencies = [l.latency.p50_ms, l.latency.p99_ms].map(|ms| number::latency(l.ok, ms));
         [vec![name.clone()], counts.into(), latencies.into(), vec![gap]].concat()
     });
     let headings = ["load", "requests", "ok", "failed", "p50", "p99", "longest gap"];

@@ -37,6 +37,8 @@ pub(crate) fn save(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, ReportError> 
 
 #[cfg(test)]
 mod tests {
+    use perigee_sim::{RegionStep, Step};
+
     use super::*;
     use crate::sample;
 
@@ -51,6 +53,35 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Outcome>(&json).unwrap(), outcome);
         assert_eq!(files.len(), 2 + 2 * 11);
         assert!(sizes.iter().all(|size| *size > 1_000), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_run_without_population_or_without_requests_has_a_whole_report() {
+        let mut loads_only = sample::outcome();
+        loads_only.clients = 0;
+        loads_only.maps.clear();
+        loads_only.anatomies.clear();
+        let mut silent = loads_only.clone();
+        silent.totals = Outcome::default().totals;
+        silent.cost = Outcome::default().cost;
+        silent.loads.clear();
+        for step in &mut silent.series {
+            *step =
+                Step { at_s: step.at_s, regions: vec![RegionStep::default(); silent.regions.len()], ..Step::default() };
+        }
+        for (name, outcome) in [("loads", loads_only), ("silent", silent), ("nothing", Outcome::default())] {
+            let dir = std::env::temp_dir().join(format!("perigee-report-{}-{name}", std::process::id()));
+            let files = write(&outcome, &dir).unwrap();
+            let page = fs::read_to_string(dir.join("report.html")).unwrap();
+            let json = fs::read(dir.join("outcome.json")).unwrap();
+            fs::remove_dir_all(&dir).unwrap();
+            assert_eq!(files.len(), 2 + 2 * 5, "{name}");
+            assert_eq!(serde_json::from_slice::<Outcome>(&json).unwrap(), outcome, "{name}");
+            let words = page.split(|c: char| !c.is_alphanumeric());
+            let odd: Vec<&str> = words.filter(|w| ["NaN", "inf", "Infinity"].contains(w)).collect();
+            assert!(odd.is_empty(), "{name}: {odd:?}");
+            assert!(!page.contains("map-1"), "{name}");
+        }
     }
 
     #[test]

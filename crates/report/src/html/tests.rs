@@ -18,6 +18,7 @@ fn a_page_says_how_to_replay_its_run_and_whose_data_it_shows() {
     let page = html(&outcome).unwrap();
     assert!(page.contains("perigee sim run tokyo-at-nine --seed 7"));
     assert!(page.contains(&outcome.trace_hash));
+    assert!(page.contains("<span>Behaviour <code>fast</code></span><span>Seed <code>7</code></span>"));
     assert!(page.contains("<a href=\"https://db-ip.com\">IP Geolocation by DB-IP</a>"));
     outcome.attribution.clear();
     assert!(!html(&outcome).unwrap().contains("db-ip"));
