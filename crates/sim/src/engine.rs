@@ -1,6 +1,7 @@
 //! The event loop: says to the shipped machines what they would have seen, and does what they say.
 
 mod anatomy;
+mod audit;
 mod direct;
 mod event;
 mod faults;
@@ -33,6 +34,8 @@ use crate::trace::Trace;
 use crate::zero::{ZERO, since_zero_ns};
 use crate::{Moment, Options, Outcome, Progress, Scenario, Stream, Watch, World, span};
 use anatomy::Course;
+use audit::Audit;
+pub(crate) use audit::{Counts, Found, NAMES, Tamper, healed_s, patience};
 use direct::Named;
 use event::{Event, Kind};
 use fronts::{Front, Sampling};
@@ -58,6 +61,23 @@ pub fn run(scenario: &Scenario, world: &World, options: &Options, watch: &mut dy
     let mut engine = Engine::new(scenario, world, options, watch).map_err(SimError)?;
     engine.play();
     Ok(engine.outcome(world))
+}
+
+/// As [`run`], with an auditor that looks on: what it counted, and the first rule that did not hold.
+///
+/// The world must be one that [`stack_of`](crate::stack_of) made. Errors: as [`run`].
+pub(crate) fn audited(
+    scenario: &Scenario,
+    world: &World,
+    options: &Options,
+    tamper: Tamper,
+) -> Result<(Outcome, Counts, Option<Found>), SimError> {
+    let mut nobody = ();
+    let mut engine = Engine::new(scenario, world, options, &mut nobody).map_err(SimError)?;
+    engine.begin_audit(tamper);
+    engine.play();
+    let (counts, found) = engine.end_audit();
+    Ok((engine.outcome(world), counts, found))
 }
 
 pub(crate) struct Engine<'a> {
@@ -108,6 +128,8 @@ pub(crate) struct Engine<'a> {
     maps: Vec<crate::MapMoment>,
     explanations: Vec<(f64, String)>,
     done_at: BTreeMap<String, u64>,
+    /// Looks on; none in a usual run.
+    audit: Option<Box<Audit>>,
 }
 
 impl<'a> Engine<'a> {
@@ -163,6 +185,7 @@ impl<'a> Engine<'a> {
             maps: Vec::new(),
             explanations: Vec::new(),
             done_at: BTreeMap::new(),
+            audit: None,
             timeline,
             snapshot,
             atlas,

@@ -7,6 +7,7 @@
 mod batch_means;
 pub mod closed_form;
 mod engine;
+mod fuzz;
 mod histogram;
 mod invalid;
 mod load_summary;
@@ -28,6 +29,7 @@ mod zero;
 
 pub use batch_means::{BatchMeans, student_t_975};
 pub use engine::{SimError, run};
+pub use fuzz::{FuzzGround, FuzzReport, Violation, fuzz, fuzz_scenario};
 pub use invalid::Invalid;
 pub use load_summary::{LoadAnswers, LoadFailure, LoadLatencies, LoadSecond, LoadSummary};
 pub use outcome::{

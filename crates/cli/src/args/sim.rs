@@ -36,6 +36,9 @@ pub(crate) enum Sim {
     /// Play scenarios live and in virtual time and compare the figures
     #[command(after_help = "Example: perigee sim parity crash --seeds 50")]
     Parity(Parity),
+    /// Play random worlds under random faults and check what must always hold, and what must come about afterwards
+    #[command(after_help = "Examples:\n  perigee sim fuzz --seeds 1000\n  perigee sim fuzz --seed 4711 --print")]
+    Fuzz(Fuzz),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +64,22 @@ pub(crate) struct Run {
     pub(crate) trace: Option<PathBuf>,
     /// Print the outcome as one JSON object
     #[arg(long, conflicts_with = "compare")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fuzz {
+    /// The worlds, both ends included; one number counts from 1
+    #[arg(long, value_name = "N|A..B", default_value = "1000")]
+    pub(crate) seeds: Seeds,
+    /// One world alone: plays a violation again
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// Print the scenarios instead of playing them
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) print: bool,
+    /// Print one JSON object
+    #[arg(long)]
     pub(crate) json: bool,
 }
 

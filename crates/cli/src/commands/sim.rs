@@ -2,6 +2,7 @@
 
 mod compare;
 mod figures;
+mod fuzz;
 mod headline;
 mod library;
 mod list;
@@ -31,6 +32,7 @@ pub(crate) async fn sim(command: Sim) -> Result<(), String> {
         Sim::Live(args) => live::live(args).await,
         Sim::Compare(args) => compare::compare(&args),
         Sim::Sweep(args) => sweep::sweep(&args),
+        Sim::Fuzz(args) => fuzz::fuzz(&args),
         Sim::Parity(args) => parity::parity(args).await,
     }
 }

@@ -37,6 +37,7 @@ impl Engine<'_> {
         let region = named.region;
         self.trace.note(self.now, Did::Resolved, u64::from(index), region as u64);
         self.course_named(region);
+        self.audit_named(region);
         self.connect_directly(index, answer, ready);
     }
 
@@ -46,6 +47,7 @@ impl Engine<'_> {
         let view = self.fronts[0].edge.view();
         let name = view.snapshot.dns.latency_names.first()?;
         let answer = view.answer(name, client);
+        self.audit_answer(client, &answer);
         let (lb, region) = (answer.load_balancer?, answer.region?);
         let nodes = self.nodes_of[lb.0]
             .iter()

@@ -123,6 +123,7 @@ impl Engine<'_> {
                 None => self.mend_event(step.event, &event),
             }
         }
+        self.audit_modes();
         if let Some(step) = self.timeline.steps.get(self.next_step) {
             self.queue.push(step.at, Queued::of(Kind::Fault, 0));
         }
@@ -263,6 +264,7 @@ impl Engine<'_> {
         let after = node.host.mode;
         if before == Mode::Crashed && after != Mode::Crashed {
             node.balancer.restart(now);
+            self.audit_restarted(index);
             self.arm_node(index);
         }
         if before != Mode::Crashed && after == Mode::Crashed {

@@ -220,6 +220,7 @@ impl Engine<'_> {
                 front.healthy[lb] = healthy;
                 self.trace.note(self.now, Did::Health, index as u64, ((lb as u64) << 1) | u64::from(healthy));
                 self.front_learned(index, lb, healthy);
+                self.audit_learned(index, healthy);
             }
         }
     }

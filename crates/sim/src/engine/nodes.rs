@@ -47,10 +47,10 @@ pub(super) struct TargetHost {
 
 /// A check under way.
 pub(super) struct Probing {
-    node: u32,
+    pub(super) node: u32,
     life: u32,
-    id: TargetId,
-    result: Result<Option<u16>, ProbeFailure>,
+    pub(super) id: TargetId,
+    pub(super) result: Result<Option<u16>, ProbeFailure>,
 }
 
 impl Engine<'_> {
@@ -189,11 +189,11 @@ impl Engine<'_> {
 
     pub(super) fn probe_done(&mut self, index: u32) {
         let Some(probing) = self.probings.remove(index) else { return };
-        let node = &mut self.nodes[probing.node as usize];
-        if node.life != probing.life {
+        if self.nodes[probing.node as usize].life != probing.life {
             return;
         }
-        node.balancer.probed(probing.id, probing.result);
+        let result = self.audit_probed(&probing);
+        self.nodes[probing.node as usize].balancer.probed(probing.id, result);
         self.node_says(probing.node);
         self.arm_node(probing.node);
     }

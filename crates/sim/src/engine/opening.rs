@@ -25,7 +25,7 @@ pub(super) struct Opening {
     front: usize,
     connection: Connection,
     /// The node of each attempt.
-    attempts: Vec<u32>,
+    pub(super) attempts: Vec<u32>,
     timer: Option<Instant>,
 }
 
@@ -46,11 +46,13 @@ impl Engine<'_> {
         let mut connection = match opened {
             Ok(connection) => connection,
             Err(refusal) => {
+                self.audit_refused(index, refusal);
                 self.trace.note(self.now, Did::Refused, u64::from(index), refusal as u64);
                 return self.reset_from_edge(index);
             }
         };
         let first = connection.poll_output();
+        self.audit_opened(index, front, &connection, first.as_ref());
         if let Some(Output::Connect { candidate, .. }) = &first {
             let node = self.node_of(candidate);
             let region = self.nodes[node as usize].region;
@@ -97,7 +99,7 @@ impl Engine<'_> {
     }
 
     /// The address that a client of an accelerator connects to: one of the two, by its own choice.
-    fn destination(&mut self, index: u32) -> SocketAddr {
+    pub(super) fn destination(&mut self, index: u32) -> SocketAddr {
         let number = self.jobs.at(index).number;
         let accelerator = &self.snapshot.accelerators[0];
         let port = accelerator.listeners[0].port_ranges[0].from_port;
@@ -128,6 +130,7 @@ impl Engine<'_> {
             Output::Use { candidate, .. } => {
                 let node = self.node_of(&candidate);
                 if let Some(opening) = self.openings.remove(key.index) {
+                    self.audit_used(&opening.attempts, node);
                     let job = self.jobs.at(opening.job);
                     job.opening = None;
                     // The give-up that was planned for the connect is not.
@@ -139,6 +142,7 @@ impl Engine<'_> {
             }
             Output::Refuse(refusal) => {
                 if let Some(opening) = self.openings.remove(key.index) {
+                    self.audit_refused(opening.job, refusal);
                     self.trace.note(self.now, Did::Refused, u64::from(opening.job), refusal as u64);
                     self.jobs.at(opening.job).opening = None;
                     self.jobs.renew(opening.job);
@@ -157,6 +161,7 @@ impl Engine<'_> {
     /// Hears out what a machine says after it has decided.
     fn drain(&mut self, mut opening: Opening) {
         while let Some(output) = opening.connection.poll_output() {
+            self.audit_drained(&output);
             if let Output::Evidence { node, evidence } = output {
                 self.tell_front(opening.front, &node, evidence);
             }
@@ -185,6 +190,7 @@ impl Engine<'_> {
         let Some(opening) = self.openings.get_mut(key) else { return };
         opening.attempts.push(node);
         let job = opening.job;
+        self.audit_attempt(key, candidate);
         let job = self.jobs.at(job);
         job.region = Some(region as u32);
         let pop = job.edge as usize;
@@ -246,6 +252,7 @@ impl Engine<'_> {
         let region = self.nodes[node as usize].region;
         self.record.flow(now, region);
         self.trace.note(now, Did::Joined, u64::from(index), u64::from(node));
+        self.audit_joined(index, node);
         let job = self.jobs.at(index);
         let edge = job.edge;
         job.region = Some(region as u32);

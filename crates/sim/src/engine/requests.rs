@@ -25,6 +25,7 @@ impl Engine<'_> {
         if job.tries == 0 {
             let started = job.started;
             self.record.started(started);
+            self.audit_begun(index);
         }
         let job = self.jobs.at(index);
         if let Some(link) = job.link {
@@ -52,8 +53,13 @@ impl Engine<'_> {
         let rtt = self.network.with_jitter(rtt);
         // SYN, SYN-ACK, and the ACK with the request behind it.
         let lost = if self.network.loses() { 1_000_000_000 } else { 0 };
+        let at = self.later(rtt + rtt / 2 + lost);
+        // A client that has given up meanwhile sends nothing any more.
+        if at > self.jobs.at(index).deadline {
+            return self.give_up(index);
+        }
         let key = self.jobs.key(index);
-        self.push(self.later(rtt + rtt / 2 + lost), Kind::Open, key);
+        self.push(at, Kind::Open, key);
     }
 
     /// A request goes out on a connection that is there.
@@ -121,6 +127,7 @@ impl Engine<'_> {
             self.jobs.at(index).link = None;
             return self.reset_from_edge(index);
         }
+        self.audit_arrived(index, link.node);
         self.jobs.at(index).phase = Phase::Serving;
         let host = &self.nodes[node].host;
         let late = host.late;
@@ -141,13 +148,15 @@ impl Engine<'_> {
         };
         let head = RequestHead { host: Some("app.perigee.test"), path };
         match self.nodes[node].balancer.route(link.port, &head) {
-            Routing::Respond { .. } => {
+            Routing::Respond { status, .. } => {
+                self.audit_responded(link.node, status);
                 self.jobs.at(index).bad = true;
                 self.finish_at(index, later(now, delay));
             }
             Routing::Forward(forward) => {
                 let address = std::net::SocketAddr::new(forward.target.address, forward.target.port);
                 let target = self.target_of(link.node, forward.token.target_id(), address);
+                self.audit_forward(index, link.node, target, &forward);
                 self.trace.note(now, Did::Routed, u64::from(index), (u64::from(target) << 16) | node as u64);
                 let job = self.jobs.at(index);
                 job.token = Some(forward.token);
@@ -209,6 +218,7 @@ impl Engine<'_> {
             return;
         }
         let index = key.index;
+        self.audit_finished(index);
         self.release(index);
         let Some(back) = self.way_back(index) else { return self.give_up(index) };
         let job = self.jobs.at(index);
@@ -284,6 +294,7 @@ impl Engine<'_> {
     pub(super) fn failed(&mut self, index: u32, at: Instant, failure: Failure) {
         self.release(index);
         self.trace.note(at, Did::Failed, u64::from(index), failure as u64);
+        self.audit_failed(index, at, failure);
         match self.jobs.at(index).owner {
             Owner::Load(load) => {
                 self.lost(index, failure);
