@@ -1,0 +1,8 @@
+//! The whole engine, by its public interface: the same run twice, queues with a formula, one fault of each kind, and the
+//! course of a failover.
+
+mod anatomy;
+mod closed_forms;
+mod determinism;
+mod faults;
+mod support;
