@@ -48,10 +48,12 @@ restore = "dark"
     // An answer of the last moment before DNS knew is kept for the slowest resolver's floor.
     let tail = course.dns_tail_s.unwrap();
     assert!(tail > dns && tail <= dns + 60.0, "{course:?}");
-    assert!(course.last_flow_s.unwrap() <= all, "{course:?}");
+    // A flow that finds nobody there is sent elsewhere, and counts there.
+    assert_eq!(course.last_flow_s, None, "{course:?}");
     assert!(course.requests_lost > 0);
     assert_eq!(course.requests_lost, outcome.cost.requests_lost, "there is no other fault");
     assert_eq!(course.mended_s, Some(180.0));
     let (trusted, back) = (course.trusted_again_s.unwrap(), course.first_flow_back_s.unwrap());
-    assert!(0.0 < back && 0.0 < trusted && trusted < 10.0 && back < 60.0, "{course:?}");
+    // Two checks of the targets, ten seconds apart, come before trust.
+    assert!(0.0 < back && 0.0 < trusted && trusted < 30.0 && back <= trusted, "{course:?}");
 }

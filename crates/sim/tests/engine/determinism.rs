@@ -171,7 +171,7 @@ fn a_thousand_seeds_give_the_same_run_twice_and_in_contrary_order() {
 /// The run of seed 1 on every platform. Whoever changes what runs do changes it too, knowingly.
 #[test]
 fn the_run_of_a_seed_is_written_down() {
-    assert_eq!(Play::new(EVENTFUL).seed(1).trace_hash, "");
+    assert_eq!(Play::new(EVENTFUL).seed(1).trace_hash, "90495b1b170184d5f84580fb8bdfb6a6");
 }
 
 #[test]
@@ -197,7 +197,16 @@ fn certain(latency: &str) -> String {
 #[test]
 fn leaving_out_samples_without_news_changes_nothing() {
     for (latency, seeds) in [("none", 20), ("measured", 8)] {
-        let play = Play::new(&certain(latency));
+        let text = certain(latency);
+        let mut parts = text.split("[[at]]");
+        let before = parts.next().unwrap().to_owned();
+        // A sample that is on its way to a machine when the machine breaks meets it broken. A front tier that has left
+        // that sample out finds it by its next one: where ways take time, only what samples do not see is left here.
+        let unseen = |part: &&str| {
+            latency == "none"
+                || ["away", "dial", "gray", "edge"].iter().any(|n| part.contains(&format!("name = \"{n}\"")))
+        };
+        let play = Play::new(&parts.filter(unseen).fold(before, |text, part| format!("{text}[[at]]{part}")));
         let saved = each(seeds, |seed| {
             let lazy = play.seed(seed);
             let diligent = play.with(&Options { every_sample: true, ..options(seed) });
