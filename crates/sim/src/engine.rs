@@ -35,7 +35,7 @@ use crate::zero::{ZERO, since_zero_ns};
 use crate::{Moment, Options, Outcome, Progress, Scenario, Stream, Watch, World, span};
 use anatomy::Course;
 use audit::Audit;
-pub(crate) use audit::{Counts, Found, NAMES, Tamper, healed_s, patience};
+pub(crate) use audit::{Counts, Found, NAMES, Teller, healed_s, patience};
 use direct::Named;
 use event::{Event, Kind};
 use fronts::{Front, Sampling};
@@ -70,11 +70,11 @@ pub(crate) fn audited(
     scenario: &Scenario,
     world: &World,
     options: &Options,
-    tamper: Tamper,
+    teller: Teller,
 ) -> Result<(Outcome, Counts, Option<Found>), SimError> {
     let mut nobody = ();
     let mut engine = Engine::new(scenario, world, options, &mut nobody).map_err(SimError)?;
-    engine.begin_audit(tamper);
+    engine.begin_audit(teller);
     engine.play();
     let (counts, found) = engine.end_audit();
     Ok((engine.outcome(world), counts, found))

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use ground::FuzzGround;
 
-use crate::engine::{Counts, Found, NAMES, Tamper, audited};
+use crate::engine::{Counts, Found, NAMES, Teller, audited};
 use crate::{Options, Scenario, World, stack_of};
 
 /// What a seed's run was.
@@ -80,7 +80,7 @@ pub fn fuzz(ground: &FuzzGround, seed: u64) -> Result<FuzzReport, Violation> {
         explanation: String::new(),
     };
     let (scenario, world) = drawn(ground, seed).map_err(broken)?;
-    play(&scenario, &world, seed, Tamper::Nothing)
+    play(&scenario, &world, seed, |result| result)
 }
 
 /// The scenario of a seed as a file says it: what [`fuzz`] plays.
@@ -97,7 +97,7 @@ fn drawn(ground: &FuzzGround, seed: u64) -> Result<(Scenario, World), String> {
     Ok((scenario, world))
 }
 
-fn play(scenario: &Scenario, world: &World, seed: u64, tamper: Tamper) -> Result<FuzzReport, Violation> {
+fn play(scenario: &Scenario, world: &World, seed: u64, teller: Teller) -> Result<FuzzReport, Violation> {
     let options = Options { name: "fuzz".to_owned(), seed, ..Options::default() };
     let violation = |found: Found| Violation {
         seed,
@@ -106,7 +106,7 @@ fn play(scenario: &Scenario, world: &World, seed: u64, tamper: Tamper) -> Result
         text: found.text,
         explanation: found.explanation,
     };
-    let played = audited(scenario, world, &options, tamper).map_err(|e| {
+    let played = audited(scenario, world, &options, teller).map_err(|e| {
         violation(Found { at_s: 0.0, rule: "every seed can be played", text: e.0, explanation: String::new() })
     })?;
     let (outcome, Counts(counts), found) = played;

@@ -9,6 +9,7 @@ use perigee_model::{LoadBalancerIndex, TrafficDial};
 use super::event::{Event as Queued, Kind};
 use super::host::{Active, Mode};
 use super::job::Phase;
+use super::timeline::Step;
 use super::{Engine, seconds};
 use crate::network::{Cut, End};
 use crate::trace::Did;
@@ -201,9 +202,11 @@ impl Engine<'_> {
     fn restore(&mut self, what: &str) {
         if let Some(index) = self.timeline.events.iter().position(|e| e.name == what) {
             let event = self.timeline.events[index].clone();
+            self.end_event(|i, _| i == index);
             return self.mend_event(index, &event);
         }
         let Some(meant) = self.meant(what) else { return };
+        self.end_event(|_, event| event.kill.as_deref() == Some(what));
         if let Some(pop) = meant.edge {
             self.edges[pop].clear();
             self.edge_changed(pop);
@@ -216,6 +219,17 @@ impl Engine<'_> {
         }
         self.force(&meant.load_balancers, None);
         self.end_courses(|course| course.what == what);
+    }
+
+    /// What was mended stays so: the rest of a ramp or of a flapping that has begun does not come.
+    fn end_event(&mut self, is_it: impl Fn(usize, &Event) -> bool) {
+        let rest = self.timeline.steps.split_off(self.next_step);
+        let (events, done_at) = (&self.timeline.events, &self.done_at);
+        let goes_on = |step: &Step| {
+            let event = &events[step.event];
+            !(is_it(step.event, event) && done_at.contains_key(&event.name))
+        };
+        self.timeline.steps.extend(rest.into_iter().filter(goes_on));
     }
 
     fn mend_event(&mut self, index: usize, event: &Event) {

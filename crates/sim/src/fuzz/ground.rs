@@ -62,8 +62,8 @@ impl FuzzGround {
     /// The world of a scenario whose regions are one of the sets. Errors: they are none.
     pub(super) fn world(&self, scenario: &Scenario) -> Result<World, String> {
         let shape: &StackShape = scenario.stack.as_ref().ok_or("a scenario without a stack")?;
-        let is_it = |set: &&[&str]| set.iter().eq(shape.regions.iter());
-        let set = SETS.iter().position(|set| is_it(&set)).ok_or("no set of regions is like this")?;
+        let set =
+            SETS.iter().position(|set| set.iter().eq(shape.regions.iter())).ok_or("no set of regions is like this")?;
         let snapshot = stack_of(shape, &self.tables)?;
         let regions: Vec<(RegionCode, Location)> =
             snapshot.regions.iter().map(|r| (r.code.clone(), r.location)).collect();

@@ -86,7 +86,7 @@ impl Draw<'_> {
     /// Everything but loads and faults.
     fn head(&mut self, seed: u64) -> String {
         let mut text = format!("story = \"Whatever seed {seed} brings\"\n");
-        let measured = self.chance.chance(0.2);
+        let measured = self.chance.chance(0.1);
         let aws = self.chance.chance(0.4);
         let mut timing = Vec::new();
         if aws {
@@ -145,7 +145,7 @@ impl Draw<'_> {
             // Mostly slow ones.
             let rate = 5.0 + (55.0 * self.chance.unit() * self.chance.unit() * self.chance.unit()).round();
             let connections = self.one_of(&["new", "mixed", "keep"]);
-            let entry = self.one_of(&["accelerator", "accelerator", "dns"]);
+            let entry = self.one_of(&["accelerator", "accelerator", "dns", "dns"]);
             let poisson = self.chance.chance(0.3);
             let timeout = 1 + self.below(4);
             let _ = writeln!(

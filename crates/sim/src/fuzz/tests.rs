@@ -39,7 +39,7 @@ fn a_seed_gives_one_scenario_and_one_run() {
 fn nodes_that_are_told_lies_about_their_targets_are_caught_and_the_line_names_the_seed() {
     let caught = (1..=50).find_map(|seed| {
         let (scenario, world) = drawn(ground(), seed).unwrap();
-        play(&scenario, &world, seed, Tamper::ChecksPass).err()
+        play(&scenario, &world, seed, |_| Ok(Some(200))).err()
     });
     let violation = caught.expect("fifty worlds with failing targets");
     assert_eq!(violation.rule, "no request to a target known dead");
@@ -60,47 +60,46 @@ fn a_world_that_stays_broken_is_caught() {
         ..crate::Event::default()
     };
     scenario.at.push(forever);
-    let violation = play(&scenario, &world, 3, Tamper::Nothing).unwrap_err();
+    let violation = play(&scenario, &world, 3, |result| result).unwrap_err();
     assert_eq!(violation.rule, "everything comes back after the last fault", "{violation}");
 }
 
-#[test]
-#[ignore = "explore"]
-fn explore() {
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    let text = std::fs::read_to_string("/tmp/h/h2seeds").unwrap();
-    let (a, b) = text.trim().split_once("..").unwrap();
-    let (mut bad, mut events, mut requests) = (0, 0, 0);
-    let began = std::time::Instant::now();
-    for seed in a.parse().unwrap()..=b.parse().unwrap() {
-        let t = std::time::Instant::now();
-        match std::panic::catch_unwind(|| fuzz(ground(), seed)) {
-            Ok(Ok(report)) => {
-                events += report.events;
-                requests += report.requests;
-                report.reached.into_iter().for_each(|(name, n)| *sums.entry(name).or_default() += n);
-            }
-            Ok(Err(violation)) => {
-                bad += 1;
-                println!("{violation}")
-            }
-            Err(_) => {
-                bad += 1;
-                println!("PANIC {seed}")
-            }
-        }
-        let ms = t.elapsed().as_millis();
-        if ms > 40 {
-            println!("slow {seed} {ms}");
-        }
-    }
-    println!("{bad} bad, {events} events {requests} requests {:?}\n{sums:#?}", began.elapsed());
+/// Plays a scenario of the first set of regions.
+fn outcome(faults: &str, network: &str, timeout_s: u32) -> crate::Outcome {
+    let text = format!(
+        "story = \"x\"\n[stack]\nregions = [\"ap-northeast-1\", \"ap-northeast-2\"]\n[network]\n{network}\n[[load]]\n\
+         name = \"l\"\nfrom = \"Seoul\"\nrate = 50\nconnections = \"new\"\nfor_s = 40\ntimeout_s = {timeout_s}\n{faults}"
+    );
+    let scenario = Scenario::parse(&text).unwrap();
+    let world = ground().world(&scenario).unwrap();
+    crate::run(&scenario, &world, &Options::default(), &mut ()).unwrap()
 }
 
+// Found by seeds 15, 75, 149, 237 and 290: the steps of a ramp that were still to come broke the machine again.
 #[test]
-#[ignore = "explore"]
-fn print() {
-    let text = std::fs::read_to_string("/tmp/h/h2seeds").unwrap();
-    let (a, _) = text.trim().split_once("..").unwrap();
-    println!("{}", fuzz_scenario(ground(), a.parse().unwrap()).unwrap());
+fn what_is_mended_in_the_middle_of_its_ramp_or_flapping_stays_mended() {
+    for (fault, restore) in [
+        ("how = \"error\"\nramp_s = 20", "ap-northeast-2"),
+        ("how = \"error\"\nramp_s = 20", "e"),
+        ("how = \"crash\"\nfor_s = 25\nflap_s = 4", "ap-northeast-2"),
+        ("how = \"crash\"\nfor_s = 25\nflap_s = 4", "e"),
+    ] {
+        let text = format!(
+            "[[at]]\nname = \"e\"\ns = 1\nkill = \"ap-northeast-2\"\n{fault}\n[[at]]\nname = \"m\"\ns = 9.5\nrestore = \"{restore}\""
+        );
+        let outcome = outcome(&text, "", 2);
+        let load = &outcome.loads["l"];
+        assert_eq!(load.failures_since(None, 9_500).count(), 0, "{fault}, mended by {restore}");
+        let again = outcome.moments.iter().find(|m| m.what == "e" && m.at_s > 9.6);
+        assert_eq!(again, None, "{fault}, mended by {restore}");
+        assert!(load.failed > 0 || fault.contains("crash"), "{fault}: nothing was broken");
+    }
+}
+
+// Found by every second world with loss: the engine planned the client's time-out in the past.
+#[test]
+fn a_flow_that_comes_to_the_edge_after_its_client_has_given_up_is_not_opened() {
+    let load = &outcome("", "loss = 0.4", 1).loads["l"];
+    assert!(load.failed_by_kind["new_connection"] > 100, "{:?}", load.failed_by_kind);
+    assert!(load.latency.max_ms <= 1_000.0, "{:?}", load.latency);
 }

@@ -156,7 +156,7 @@ impl Engine<'_> {
         let Some(mut audit) = self.audit.take() else { return (Counts::default(), None) };
         self.audit_shares(&mut audit);
         self.audit_books(&mut audit);
-        if audit.calm.undisturbed.is_none() {
+        if !audit.calm.has_come(self.end) {
             let text = "the scenario ended before the calm".to_owned();
             audit.found(self.now, "everything comes back after the last fault", text, String::new());
         } else if let Some(text) = self.what_is_not_well(audit.calm.certain) {
