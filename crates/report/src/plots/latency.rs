@@ -28,7 +28,7 @@ pub(super) fn picture(view: &View<'_>) -> Result<Picture, ReportError> {
         Ok(())
     })?;
     let l = view.outcome.totals.latency;
-    let [p50, p99, p999] = [l.p50_ms, l.p99_ms, l.p999_ms].map(number::milliseconds);
+    let [p50, p99, p999] = [l.p50_ms, l.p99_ms, l.p999_ms].map(|ms| number::latency(l.count, ms));
     let description = format!(
         "Four lines over the time of day; over the whole run the median is {p50}, the 99th percentile {p99}, the \
          99.9th {p999}."

@@ -3,7 +3,7 @@ use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, Path, Pixmap, Shader,
 
 /// A number in an attribute; zero without it.
 pub(super) fn number(node: Node<'_, '_>, name: &str) -> Result<f32, String> {
-    node.attribute(name).map_or(Ok(0.0), |text| parse(text))
+    node.attribute(name).map_or(Ok(0.0), parse)
 }
 
 /// Numbers that commas or spaces part.
