@@ -53,4 +53,12 @@ mod scenario {
         assert!(anatomy["all_detected_s"].as_f64().unwrap() < 3.0, "{anatomy}");
         assert!(anatomy["trusted_again_s"].as_f64().is_some(), "{anatomy}");
     }
+
+    #[test]
+    fn ten_thousand_random_worlds_keep_the_rules_and_heal() {
+        let sums = json(&["sim", "fuzz", "--seeds", "10000", "--json"]);
+        let mut figures = Figures::of("ten thousand worlds");
+        figures.note("what was reached", sums["reached"].to_string(), "");
+        assert_eq!(sums["violations"].as_array().map(Vec::len), Some(0), "{sums}");
+    }
 }

@@ -1,6 +1,8 @@
 //! The population's sessions: clients that come, ask, think, ask again and go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use perigee_model::Instant;
 
@@ -14,11 +16,12 @@ use crate::{AnswerId, Arrival, Arrivals, Entry, Lookup, Population, ResolverMode
 
 /// The clients of a run.
 pub(super) struct Clients {
-    pub(super) population: Population,
+    pub(super) population: Arc<Population>,
     resolvers: Resolvers,
     models: Vec<ResolverModel>,
-    arrivals: Arrivals,
-    chunk: Vec<Arrival>,
+    /// Chunks of arrivals, made a few minutes ahead in a thread of their own.
+    arrivals: Receiver<Vec<(Arrival, Ipv4Addr)>>,
+    chunk: Vec<(Arrival, Ipv4Addr)>,
     next: usize,
     /// The source of each class.
     source_of: Vec<u32>,
@@ -47,6 +50,8 @@ impl Engine<'_> {
             }
             source_of.push((self.sources.len() - 1) as u32);
         }
+        let population = Arc::new(population);
+        let arrivals = ahead(Arc::clone(&population), arrivals)?;
         self.clients = Some(Clients {
             stagger_ns: (population.model().happy_eyeballs_ms * 1e6) as u64,
             population,
@@ -65,27 +70,22 @@ impl Engine<'_> {
         let clients = self.clients.as_mut()?;
         while clients.next == clients.chunk.len() {
             clients.next = 0;
-            if !clients.arrivals.next_chunk(&mut clients.chunk) {
-                clients.chunk.clear();
+            clients.chunk = clients.arrivals.recv().unwrap_or_default();
+            if clients.chunk.is_empty() {
                 return None;
             }
         }
-        Some(later(ZERO, clients.chunk[clients.next].at.as_nanos()))
+        Some(later(ZERO, clients.chunk[clients.next].0.at.as_nanos()))
     }
 
     pub(super) fn begin_session(&mut self) {
         let Some(clients) = &mut self.clients else { return };
-        let arrival = clients.chunk[clients.next];
+        let (arrival, address) = clients.chunk[clients.next];
         clients.next += 1;
         self.record.sessions += 1;
         let model = clients.population.model();
         let habits = clients.population.habits(arrival.class, arrival.client);
-        // Only a flow through an edge is known by its address.
-        let (entry, address) = if habits.by_accelerator {
-            (Entry::Accelerator, clients.population.address(arrival.class, arrival.client))
-        } else {
-            (Entry::Dns, std::net::Ipv4Addr::UNSPECIFIED)
-        };
+        let entry = if habits.by_accelerator { Entry::Accelerator } else { Entry::Dns };
         let mut job = Job {
             owner: Owner::Session(arrival.class),
             source: clients.source_of[arrival.class as usize],
@@ -245,6 +245,32 @@ impl Engine<'_> {
         }
         places
     }
+}
+
+/// Makes the arrivals and their addresses ahead of time, in a thread: a pure function of the seed, whoever computes it.
+/// The thread ends with the arrivals, or when nobody takes them any more. Errors: the system has no thread.
+fn ahead(population: Arc<Population>, mut arrivals: Arrivals) -> Result<Receiver<Vec<(Arrival, Ipv4Addr)>>, String> {
+    /// Minutes of arrivals that wait at most.
+    const AHEAD: usize = 8;
+    let (give, take) = std::sync::mpsc::sync_channel(AHEAD);
+    let make = move || {
+        let mut chunk = Vec::new();
+        while arrivals.next_chunk(&mut chunk) {
+            let habits = |a: &Arrival| population.habits(a.class, a.client);
+            // Only a flow through an edge is known by its address.
+            let address = |a: &Arrival| match habits(a).by_accelerator {
+                true => population.address(a.class, a.client),
+                false => Ipv4Addr::UNSPECIFIED,
+            };
+            let made: Vec<(Arrival, Ipv4Addr)> = chunk.iter().map(|a| (*a, address(a))).collect();
+            // An empty chunk would mean the end to whoever takes it.
+            if !made.is_empty() && give.send(made).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("arrivals".to_owned()).spawn(make).map_err(|e| format!("no thread: {e}"))?;
+    Ok(take)
 }
 
 /// Requests of a session beyond its first, so that their number is geometric with this mean.

@@ -237,6 +237,8 @@ impl Draw<'_> {
                 let (what, is_edge) = self.machine();
                 let hows = ["crash", "blackhole", "error", "slow", "gray", "unhealthy"];
                 let how = self.one_of(if is_edge { &hows[..2] } else { &hows });
+                // An operator's word is about a region.
+                let what = if how == "unhealthy" { self.region() } else { what };
                 let _ = writeln!(text, "kill = \"{what}\"\nhow = \"{how}\"");
                 let partial = matches!(how, "error" | "slow" | "gray");
                 if partial && self.chance.chance(0.5) {

@@ -200,8 +200,8 @@ fn leaving_out_samples_without_news_changes_nothing() {
         let text = certain(latency);
         let mut parts = text.split("[[at]]");
         let before = parts.next().unwrap().to_owned();
-        // A sample that is on its way to a machine when the machine breaks meets it broken. A front tier that has left
-        // that sample out finds it by its next one: where ways take time, only what samples do not see is left here.
+        // Where ways take time, a front tier that slept may learn of a dead machine at another moment than one that did
+        // not: answers that take longer than a poll shift the schedule. What samples do not see changes nothing.
         let unseen = |part: &&str| {
             latency == "none"
                 || ["away", "dial", "gray", "edge"].iter().any(|n| part.contains(&format!("name = \"{n}\"")))
