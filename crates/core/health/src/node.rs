@@ -36,7 +36,8 @@ pub enum Evidence {
     Connected,
     /// A connect was refused.
     Refused,
-    /// A connect was not done within the stagger, and one to another node that began later was.
+    /// A connect was not done within the stagger although the node is near, and one to another node that began later
+    /// was.
     Slow,
     /// A connect was not done within the connect timeout.
     TimedOut,

@@ -103,3 +103,13 @@ fn a_flow_that_comes_to_the_edge_after_its_client_has_given_up_is_not_opened() {
     assert!(load.failed_by_kind["new_connection"] > 100, "{:?}", load.failed_by_kind);
     assert!(load.latency.max_ms <= 1_000.0, "{:?}", load.latency);
 }
+
+/// Each of these broke a rule once: 6649 condemned a far region for being overtaken by a nearer one.
+#[test]
+fn seeds_that_broke_a_rule_once_keep_it_now() {
+    for seed in [6649] {
+        if let Err(violation) = fuzz(ground(), seed) {
+            panic!("{violation}");
+        }
+    }
+}

@@ -222,7 +222,7 @@ impl Connection {
         // Slowness is evidence only when somebody who started later was faster: a machine that is busy itself delays
         // everybody alike.
         for earlier in 0..attempt {
-            if self.get(earlier).is_some_and(|a| a.state == State::Pending && a.slow) {
+            if self.get(earlier).is_some_and(|a| a.state == State::Pending && a.slow && self.is_near(&a.candidate)) {
                 self.evidence(earlier, Evidence::Slow);
             }
         }
@@ -338,6 +338,15 @@ impl Connection {
         if self.is_fast() {
             self.outbox.push(Message::Evidence { attempt: number(attempt), evidence });
         }
+    }
+
+    /// Whether a connect to the candidate should be done well within the stagger: twice its estimated round trip fits.
+    /// One that is far is not slow, only overtaken by somebody near.
+    fn is_near(&self, candidate: &Candidate) -> bool {
+        let region = self.view.snapshot.load_balancer(candidate.load_balancer).region;
+        let leg = self.view.atlas.pop_order(self.pop).iter().find(|leg| leg.region == region);
+        let stagger = self.view.snapshot.settings.timing.connect_stagger;
+        leg.is_some_and(|leg| 2.0 * f64::from(leg.rtt_ms) <= stagger.as_secs_f64() * 1e3)
     }
 
     fn is_fast(&self) -> bool {

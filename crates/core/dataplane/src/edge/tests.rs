@@ -148,6 +148,27 @@ fn slowness_of_everybody_alike_is_no_evidence_against_anybody() {
 }
 
 #[test]
+fn a_region_that_is_far_is_not_suspected_for_being_overtaken_by_a_nearer_one() {
+    let mut edge = healthy_edge(Behaviour::Fast);
+    // From London both regions are farther than the stagger is long; whoever is second may still be first.
+    for port in 1..=20 {
+        let flow = Flow { client: ([127, 44, 200, 9], port).into(), ..flow(port) };
+        let mut connection = edge.view().open(flow, at(0)).expect("taken");
+        for _ in 0..2 {
+            connection.handle_timeout(connection.poll_timeout().expect("a stagger"));
+        }
+        connection.connected(2);
+        while let Some(output) = connection.poll_output() {
+            if let Output::Evidence { node, evidence } = output {
+                assert_ne!(evidence, Evidence::Slow, "{node:?}");
+                edge.evidence(&node, evidence, at(500));
+            }
+        }
+    }
+    assert!(edge.view().health.load_balancers.iter().all(perigee_health::LoadBalancerHealth::is_healthy));
+}
+
+#[test]
 fn in_aws_a_refused_connect_is_the_clients_reset_and_a_silent_one_too_after_ten_seconds() {
     let mut edge = healthy_edge(Behaviour::Aws);
     assert_eq!(drive(&mut edge, 1, 0, |a| Some(!is_seoul(a))), (Err(Refusal::Refused), 0));
