@@ -80,7 +80,8 @@ fn cost(series: &[Step], step_s: f64, regions: &[Site]) -> Cost {
         requests_lost: lost,
         lost_percent: if requests > 0 { 100.0 * lost as f64 / requests as f64 } else { 0.0 },
         bad_minutes: series.iter().filter(is_bad).count() as f64 * step_s / 60.0,
-        overload_minutes: by_region.values().sum(),
+        // The sum of nothing is minus zero.
+        overload_minutes: by_region.values().sum::<f64>() + 0.0,
         overload_minutes_by_region: by_region,
     }
 }
