@@ -67,15 +67,12 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
             limits: Limits::default(),
         },
         dns: DnsZone {
-            origin: "perigee.test".into(),
             latency_names: vec![LatencyName {
                 label: "app".into(),
                 load_balancer: LoadBalancerName::new("shop"),
                 ttl: Duration::from_secs(shape.ttl_s),
             }],
-            negative_ttl: Duration::from_secs(30),
-            accelerator_ttl: Duration::from_secs(300),
-            load_balancer_ttl: Duration::from_secs(60),
+            ..DnsZone::new("perigee.test")
         },
         regions: places.iter().map(Place::region).collect(),
         load_balancers: places.iter().map(Place::load_balancer).collect(),

@@ -38,15 +38,12 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
             limits: Limits::default(),
         },
         dns: DnsZone {
-            origin: "perigee.test".into(),
             latency_names: vec![LatencyName {
                 label: "app".into(),
                 load_balancer: LoadBalancerName::new("shop"),
                 ttl: Duration::from_secs(30),
             }],
-            negative_ttl: Duration::from_secs(30),
-            accelerator_ttl: Duration::from_secs(300),
-            load_balancer_ttl: Duration::from_secs(60),
+            ..DnsZone::new("perigee.test")
         },
         regions,
         load_balancers: indices().map(|r| load_balancer(r, codes[r.0])).collect(),

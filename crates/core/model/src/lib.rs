@@ -5,6 +5,7 @@
 //! [`Snapshot`] and [`Instant`]. The names are those of the AWS resources, in snake case.
 
 mod accelerator;
+pub mod dns;
 mod dns_zone;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
@@ -28,6 +29,9 @@ pub use names::{AcceleratorName, LoadBalancerName, PopCode, RegionCode, TargetGr
 pub use ranges::{OutOfRange, ThresholdCount, TrafficDial, Weight};
 pub use region::{Location, Region};
 pub use settings::{Behaviour, ClientIp, EdgeTiming, Limits, Settings};
-pub use snapshot::{AcceleratorIndex, LoadBalancerIndex, RegionIndex, Snapshot, TargetGroupIndex};
+pub use snapshot::{
+    AcceleratorIndex, HealthCheckIndex, LoadBalancerIndex, PolicyNameIndex, PolicyNodeIndex, RegionIndex, Snapshot,
+    TargetGroupIndex, ZoneIndex,
+};
 pub use target_group::{HealthCheck, Matcher, ProbeProtocol, Target, TargetGroup};
 pub use time::Instant;

@@ -29,6 +29,22 @@ index!(
     /// Position in [`Snapshot::accelerators`]; means nothing in another generation.
     AcceleratorIndex
 );
+index!(
+    /// Position in [`DnsZone::zones`]; means nothing in another generation.
+    ZoneIndex
+);
+index!(
+    /// Position in [`DnsZone::policy_names`]; means nothing in another generation.
+    PolicyNameIndex
+);
+index!(
+    /// Position in [`DnsZone::policy_nodes`]; means nothing in another generation.
+    PolicyNodeIndex
+);
+index!(
+    /// Position in [`DnsZone::health_checks`]; means nothing in another generation.
+    HealthCheckIndex
+);
 
 /// The whole configuration as the data plane uses it: immutable, valid, replaced whole.
 ///

@@ -14,7 +14,7 @@ pub(crate) fn read(dns: &Table<'_>, names: &Names<'_>) -> DnsZone {
     let load_balancer_ttl = dns.seconds_or("load_balancer_ttl_seconds", 1..=3_600, 60);
     let latency_names =
         dns.entries("names").into_iter().filter_map(|(label, node)| latency_name(label, &node, names)).collect();
-    DnsZone { origin, latency_names, negative_ttl, accelerator_ttl, load_balancer_ttl }
+    DnsZone { latency_names, negative_ttl, accelerator_ttl, load_balancer_ttl, ..DnsZone::new(&origin) }
 }
 
 fn latency_name(label: &str, node: &Node<'_>, names: &Names<'_>) -> Option<LatencyName> {

@@ -6,7 +6,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
 use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
 
 use crate::client_subnet::ClientSubnet;
-use crate::respond::Response;
+use crate::response::{Response, RrSet};
 use crate::wire::Reading;
 
 /// UDP payload size that we state and never exceed (DNS flag day 2020).
@@ -54,17 +54,19 @@ pub(crate) fn encode(
             let data = subnet.with_scope(response.scope);
             edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, data));
         }
-        if let Some(code) = response.extended_error {
-            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, code.to_be_bytes().to_vec()));
+        if let Some(error) = &response.extended_error {
+            let data = [&error.code.to_be_bytes(), error.text.as_bytes()].concat();
+            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
         }
         edns
     });
-    let bytes = write(metadata, queries, edns.as_ref(), &response.answers, response.soa.as_ref())?;
+    let bytes =
+        write(metadata, queries, edns.as_ref(), [&response.answers, &response.authority, &response.additional])?;
     if bytes.len() <= usize::from(limit) {
         return Ok(bytes);
     }
     metadata.truncation = true;
-    write(metadata, queries, edns.as_ref(), &[], None)
+    write(metadata, queries, edns.as_ref(), [&[], &[], &[]])
 }
 
 /// A refusal to a message of which not even the header's question could be read: identifier, flags and code.
@@ -77,14 +79,14 @@ fn write(
     metadata: Metadata,
     queries: &Queries,
     edns: Option<&Edns>,
-    answers: &[Record],
-    soa: Option<&Record>,
+    sections: [&[RrSet]; 3],
 ) -> Result<Vec<u8>, ProtoError> {
     let mut bytes = Vec::with_capacity(usize::from(PLAIN_UDP_PAYLOAD));
     let mut encoder = BinEncoder::new(&mut bytes);
-    let none = std::iter::empty::<&Record>;
+    let [answers, authority, additional] =
+        sections.map(|sets| sets.iter().flat_map(RrSet::records).collect::<Vec<Record>>());
     MessageResponseBuilder::new(queries, edns)
-        .build(metadata, answers, none(), soa, none())
+        .build(metadata, &answers, &authority, std::iter::empty(), &additional)
         .destructive_emit(&mut encoder)?;
     Ok(bytes)
 }

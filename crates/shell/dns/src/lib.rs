@@ -18,6 +18,7 @@ mod encode;
 mod metrics;
 mod respond;
 mod responder;
+mod response;
 mod server;
 mod steer;
 mod tcp;

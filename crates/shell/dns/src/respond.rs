@@ -2,12 +2,12 @@ use std::net::IpAddr;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, HINFO, TXT};
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{Name, RData, RecordType};
 use perigee_dataplane::EdgeView;
-use perigee_model::RegionIndex;
 
 use crate::client_subnet::ClientSubnet;
 use crate::responder::Transport;
+use crate::response::{Denial, ExtendedError, Kind, Response, RrSet};
 use crate::steer::Client;
 use crate::why;
 use crate::zone::{Found, Node, Zone, seconds};
@@ -53,76 +53,6 @@ pub(crate) struct Query<'a> {
     pub(crate) transport: Transport,
 }
 
-/// What goes back, before it is bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Response {
-    pub(crate) code: ResponseCode,
-    pub(crate) authoritative: bool,
-    pub(crate) answers: Vec<Record>,
-    /// The authority section's SOA, in negative answers.
-    pub(crate) soa: Option<Record>,
-    /// ECS scope, used if the query had a client subnet.
-    pub(crate) scope: u8,
-    pub(crate) extended_error: Option<u16>,
-    /// What was asked for, for the counters.
-    pub(crate) kind: Kind,
-    /// The region that a latency answer names.
-    pub(crate) region: Option<RegionIndex>,
-}
-
-/// Kinds of names, as the counters tell them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    At(Node),
-    /// In the zone, but there is nothing.
-    Absent,
-    /// Not in the zone.
-    Outside,
-    /// No question was looked at.
-    None,
-}
-
-impl Kind {
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::At(Node::Apex) => "apex",
-            Self::At(Node::NameServer) => "name_server",
-            Self::At(Node::Latency(_)) => "latency",
-            Self::At(Node::Why(_)) => "why",
-            Self::At(Node::Accelerator(_)) => "accelerator",
-            Self::At(Node::LoadBalancer(_)) => "load_balancer",
-            Self::At(Node::EmptyNonTerminal) => "empty",
-            Self::Absent => "absent",
-            Self::Outside => "outside",
-            Self::None => "none",
-        }
-    }
-}
-
-impl Response {
-    /// Nothing but a code.
-    pub(crate) fn error(code: ResponseCode) -> Self {
-        Self {
-            code,
-            authoritative: false,
-            answers: Vec::new(),
-            soa: None,
-            scope: 0,
-            extended_error: None,
-            kind: Kind::None,
-            region: None,
-        }
-    }
-
-    fn found(kind: Kind, answers: Vec<Record>) -> Self {
-        Self { authoritative: true, answers, kind, ..Self::error(ResponseCode::NoError) }
-    }
-
-    fn negative(code: ResponseCode, kind: Kind, zone: &Zone) -> Self {
-        Self { code, soa: Some(zone.soa()), ..Self::found(kind, Vec::new()) }
-    }
-}
-
 /// Answers `query`; `turn` rotates addresses, so that nobody's first address carries all clients.
 ///
 /// Pure: the same arguments give the same response. Health and snapshot are those of `view` alone, so that all of a
@@ -134,7 +64,7 @@ pub(crate) fn respond(view: &EdgeView, zone: &Zone, query: &Query<'_>, turn: u64
         qtype::OPT | qtype::TSIG => return Response::error(ResponseCode::FormErr),
         qtype::NXNAME => {
             let error = Response::error(ResponseCode::FormErr);
-            return Response { extended_error: Some(INVALID_QUERY_TYPE), ..error };
+            return Response { extended_error: Some(ExtendedError::code(INVALID_QUERY_TYPE)), ..error };
         }
         qtype::TKEY | qtype::MAILA | qtype::MAILB => return Response::error(ResponseCode::NotImp),
         qtype::AXFR if query.transport == Transport::Udp => return Response::error(ResponseCode::FormErr),
@@ -146,11 +76,14 @@ pub(crate) fn respond(view: &EdgeView, zone: &Zone, query: &Query<'_>, turn: u64
     }
     match zone.find(query.wire) {
         Found::Outside => Response {
-            extended_error: Some(NOT_AUTHORITATIVE),
+            extended_error: Some(ExtendedError::code(NOT_AUTHORITATIVE)),
             kind: Kind::Outside,
             ..Response::error(ResponseCode::Refused)
         },
-        Found::Absent => Response::negative(ResponseCode::NXDomain, Kind::Absent, zone),
+        Found::Absent => {
+            let denial = Denial::NoName { name: query.name.clone() };
+            Response::negative(ResponseCode::NXDomain, Kind::Absent, zone, denial)
+        }
         Found::Node(node) => at_node(view, zone, query, node, turn),
     }
 }
@@ -159,13 +92,13 @@ fn at_node(view: &EdgeView, zone: &Zone, query: &Query<'_>, node: Node, turn: u6
     let kind = Kind::At(node);
     if query.qtype == qtype::ANY && node != Node::EmptyNonTerminal {
         let hinfo = RData::HINFO(HINFO::new("RFC8482".into(), String::new()));
-        return Response::found(kind, vec![Record::from_rdata(query.name.clone(), ANY_TTL_S, hinfo)]);
+        return Response::found(kind, vec![RrSet::one(query.name.clone(), ANY_TTL_S, hinfo)]);
     }
     let mut response = Response::found(kind, Vec::new());
     match (node, query.qtype) {
         (Node::Apex, qtype::SOA) => {
             let soa = zone.soa();
-            response.answers.push(Record::from_rdata(query.name.clone(), soa.ttl, soa.data));
+            response.answers.push(RrSet { owner: query.name.clone(), ..soa });
         }
         (Node::Apex, qtype::NS) => response.answers.push(zone.ns(query.name)),
         (Node::NameServer, qtype::A | qtype::AAAA) => {
@@ -190,31 +123,41 @@ fn at_node(view: &EdgeView, zone: &Zone, query: &Query<'_>, node: Node, turn: u6
             let client = Client::of(&view.atlas, query.source, query.subnet);
             let why = view.explain_name(&view.snapshot.dns.latency_names[position], client.address);
             let text = TXT::new(why::explain(view, &why, &client));
-            response.answers.push(Record::from_rdata(query.name.clone(), why::TTL_S, RData::TXT(text)));
+            response.answers.push(RrSet::one(query.name.clone(), why::TTL_S, RData::TXT(text)));
             response.scope = client.scope;
         }
         _ => {}
     }
     if response.answers.is_empty() {
-        return Response::negative(ResponseCode::NoError, kind, zone);
+        let denial = Denial::NoData { name: query.name.clone(), types: types_at(node) };
+        return Response::negative(ResponseCode::NoError, kind, zone, denial);
     }
     response
 }
 
+/// The types that the node could have for any client.
+fn types_at(node: Node) -> Vec<RecordType> {
+    match node {
+        Node::Apex => vec![RecordType::NS, RecordType::SOA],
+        Node::Why(_) => vec![RecordType::TXT],
+        Node::EmptyNonTerminal => Vec::new(),
+        Node::NameServer | Node::Latency(_) | Node::Accelerator(_) | Node::LoadBalancer(_) => {
+            vec![RecordType::A, RecordType::AAAA]
+        }
+    }
+}
+
 /// The addresses of the family asked for, starting with another one at each turn.
-fn addresses(query: &Query<'_>, addresses: &[IpAddr], ttl_s: u32, turn: u64) -> Vec<Record> {
-    let mut records: Vec<Record> = addresses
+fn addresses(query: &Query<'_>, addresses: &[IpAddr], ttl_s: u32, turn: u64) -> Vec<RrSet> {
+    let mut data: Vec<RData> = addresses
         .iter()
         .filter_map(|address| match (address, query.qtype) {
             (IpAddr::V4(v4), qtype::A) => Some(RData::A(A(*v4))),
             (IpAddr::V6(v6), qtype::AAAA) => Some(RData::AAAA(AAAA(*v6))),
             _ => None,
         })
-        .map(|data| Record::from_rdata(query.name.clone(), ttl_s, data))
         .collect();
-    if !records.is_empty() {
-        let first = turn % records.len() as u64;
-        records.rotate_left(first as usize);
-    }
-    records
+    let Some(first) = turn.checked_rem(data.len() as u64) else { return Vec::new() };
+    data.rotate_left(first as usize);
+    vec![RrSet { owner: query.name.clone(), record_type: query.qtype.into(), ttl_s, data }]
 }

@@ -11,7 +11,8 @@ use crate::Metrics;
 use crate::client_subnet::ClientSubnet;
 use crate::encode::{bare, decode, encode, udp_limit};
 use crate::metrics::{QueryLabels, RegionLabels};
-use crate::respond::{Query, Response, respond};
+use crate::respond::{Query, respond};
+use crate::response::Response;
 use crate::wire::{self, Dropped, Reading, opcode};
 use crate::zone::Zone;
 

@@ -3,9 +3,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::rr::rdata::{NS, SOA};
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{Name, RData};
 use perigee_model::{AcceleratorIndex, LoadBalancerIndex, Snapshot};
 use tracing::warn;
+
+use crate::response::RrSet;
 
 /// TTL of the name server records: they change with the installation, not with health (`spec/dns.md` §3).
 const NAME_SERVER_TTL_S: u32 = 3_600;
@@ -114,19 +116,19 @@ impl Zone {
     }
 
     /// The SOA record. Its TTL is that of negative answers, so that it fits both sections (RFC 2308 section 3).
-    pub(crate) fn soa(&self) -> Record {
+    pub(crate) fn soa(&self) -> RrSet {
         let negative_ttl_s = seconds(self.snapshot.dns.negative_ttl);
         let [refresh, retry, expire] = SOA_TIMES_S;
         // Serials wrap around by design (RFC 1982).
         let serial = self.snapshot.generation as u32;
         let hostmaster = self.below("hostmaster");
         let soa = SOA::new(self.name_server_name(), hostmaster, serial, refresh, retry, expire, negative_ttl_s);
-        Record::from_rdata(self.origin.clone(), negative_ttl_s, RData::SOA(soa))
+        RrSet::one(self.origin.clone(), negative_ttl_s, RData::SOA(soa))
     }
 
     /// The NS record, owned by `owner`: the apex as the client wrote it.
-    pub(crate) fn ns(&self, owner: &Name) -> Record {
-        Record::from_rdata(owner.clone(), NAME_SERVER_TTL_S, RData::NS(NS(self.name_server_name())))
+    pub(crate) fn ns(&self, owner: &Name) -> RrSet {
+        RrSet::one(owner.clone(), NAME_SERVER_TTL_S, RData::NS(NS(self.name_server_name())))
     }
 
     /// TTL of the name server's addresses, seconds.

@@ -68,13 +68,7 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
             timing: EdgeTiming::of(Behaviour::Fast),
             limits: Limits::default(),
         },
-        dns: DnsZone {
-            origin: "perigee.test".into(),
-            latency_names: Vec::new(),
-            negative_ttl: Duration::from_secs(30),
-            accelerator_ttl: Duration::from_secs(300),
-            load_balancer_ttl: Duration::from_secs(60),
-        },
+        dns: DnsZone::new("perigee.test"),
         regions: vec![Region {
             code: RegionCode::new("r"),
             city: "C".into(),
