@@ -147,17 +147,27 @@ impl LoadBalancerHealth {
     }
 }
 
-/// The health of every load balancer of one snapshot, by [`perigee_model::LoadBalancerIndex`].
+/// What the front tier knows of one snapshot at one moment: the health of every load balancer, by
+/// [`perigee_model::LoadBalancerIndex`], and of every DNS health check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// In the order of the snapshot's load balancers.
     pub load_balancers: Vec<LoadBalancerHealth>,
+    /// The verdicts of the DNS health checks in the snapshot's order, true for healthy; inversion is in them. Checks
+    /// beyond the end have no verdict yet.
+    #[serde(default)]
+    pub checks: Vec<bool>,
 }
 
 impl View {
     /// The health of the load balancer at `index`; panics on an index of another snapshot.
     pub fn load_balancer(&self, index: perigee_model::LoadBalancerIndex) -> &LoadBalancerHealth {
         &self.load_balancers[index.0]
+    }
+
+    /// Whether the DNS health check at `index` says healthy; one without a verdict does (`spec/dns.md` section 2.5).
+    pub fn check_is_healthy(&self, index: perigee_model::HealthCheckIndex) -> bool {
+        self.checks.get(index.0).copied().unwrap_or(true)
     }
 }
 

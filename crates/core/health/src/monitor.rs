@@ -164,7 +164,7 @@ impl Monitor {
     /// The health of the load balancers of `snapshot`, which must be the one the monitor was last given.
     pub fn view(&self, snapshot: &Snapshot) -> View {
         let indices = (0..snapshot.load_balancers.len()).map(LoadBalancerIndex);
-        View { load_balancers: indices.map(|index| self.load_balancer(snapshot, index)).collect() }
+        View { load_balancers: indices.map(|index| self.load_balancer(snapshot, index)).collect(), checks: Vec::new() }
     }
 
     /// The health of one load balancer of `snapshot`, which must be the one the monitor was last given.

@@ -23,7 +23,7 @@ impl World {
         let snapshot = fixtures::snapshot(codes);
         let healthy = LoadBalancerHealth { measured: HealthState::Healthy, ..LoadBalancerHealth::unknown(2) };
         Self {
-            health: View { load_balancers: vec![healthy; regions] },
+            health: View { load_balancers: vec![healthy; regions], checks: Vec::new() },
             order: (0..regions).map(|i| Leg { region: RegionIndex(i), rtt_ms: i as f32, measured: true }).collect(),
             seed: Seed::derive("shop"),
             snapshot,
