@@ -1,5 +1,6 @@
 mod denial;
 mod links;
+mod policy;
 mod referral;
 
 use std::net::IpAddr;
@@ -8,11 +9,12 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, HINFO, TXT};
 use hickory_proto::rr::{Name, RData, RecordType};
 use perigee_dataplane::EdgeView;
+use perigee_model::PolicyNameIndex;
 
 use crate::client_subnet::ClientSubnet;
 use crate::responder::Transport;
 use crate::response::{ExtendedError, Kind, Response, RrSet};
-use crate::steer::Client;
+use crate::steer::{Client, client};
 use crate::why;
 use crate::zones::{Entry, Explained, Found, LowerName, Node, Zone, Zones, seconds};
 
@@ -160,7 +162,11 @@ impl Walk<'_> {
         {
             return self.link(cname.at(owner.clone(), 0));
         }
-        if query.qtype == qtype::ANY && entry.node != Node::EmptyNonTerminal {
+        let is_policy_cname = match entry.node {
+            Node::Policy(index) => self.zones.policy_types(index).contains(&RecordType::CNAME),
+            _ => false,
+        };
+        if query.qtype == qtype::ANY && entry.node != Node::EmptyNonTerminal && !is_policy_cname {
             let hinfo = RData::HINFO(HINFO::new("RFC8482".into(), String::new()));
             self.response.answers.push(RrSet::one(owner.clone(), ANY_TTL_S, hinfo));
             return None;
@@ -170,15 +176,15 @@ impl Walk<'_> {
             return None;
         }
         let before = self.response.answers.len();
-        self.at_node(entry.node, owner);
-        if self.response.answers.len() == before {
+        let next = self.at_node(zone, entry.node, owner);
+        if self.response.answers.len() == before && self.response.code == ResponseCode::NoError {
             self.deny_type(zone, entry, owner);
         }
-        None
+        next
     }
 
-    /// Adds what the node itself answers, if it has the type asked for.
-    fn at_node(&mut self, node: Node, owner: &Name) {
+    /// Adds what the node itself answers, if it has the type asked for; the name to go on with, if it is a CNAME.
+    fn at_node(&mut self, zone: &Zone, node: Node, owner: &Name) -> Option<Name> {
         let (view, query) = (self.view, self.query);
         match (node, query.qtype) {
             (Node::Accelerator(index), qtype::A | qtype::AAAA) => {
@@ -190,21 +196,37 @@ impl Walk<'_> {
                 self.add_addresses(owner, &nodes, seconds(view.snapshot.dns.load_balancer_ttl));
             }
             (Node::Latency(position), qtype::A | qtype::AAAA) => {
-                let client = Client::of(&view.atlas, query.source, query.subnet);
-                let answer = view.answer(&view.snapshot.dns.latency_names[position], client.address);
-                self.response.scope = client.scope;
-                self.response.region = answer.region;
-                self.add_addresses(owner, &answer.addresses, seconds(answer.ttl));
+                let tree = view.trees().of_latency_name(position);
+                self.decide(zone, tree, query.qtype.into(), owner);
             }
-            (Node::Why(Explained::Latency(position)), qtype::TXT) => {
-                let client = Client::of(&view.atlas, query.source, query.subnet);
-                let why = view.explain_name(&view.snapshot.dns.latency_names[position], client.address);
-                let text = TXT::new(why::explain(view, &why, &client));
-                self.response.answers.push(RrSet::one(owner.clone(), why::TTL_S, RData::TXT(text)));
-                self.response.scope = client.scope;
+            (Node::Policy(index), _) => return self.at_policy(zone, index, owner),
+            (Node::Why(explained), qtype::TXT) => {
+                let (lines, scope) = match explained {
+                    Explained::Latency(position) => self.explain_latency(zone, position),
+                    Explained::Policy(index) => self.explain_policy(zone, index),
+                };
+                self.response.answers.push(RrSet::one(owner.clone(), why::TTL_S, RData::TXT(TXT::new(lines))));
+                self.response.scope = scope;
             }
             _ => {}
         }
+        None
+    }
+
+    /// What is to be said of a latency name, and how far it may be kept.
+    fn explain_latency(&self, zone: &Zone, position: usize) -> (Vec<String>, u8) {
+        let client = Client::of(&self.view.atlas, &client(zone, self.query));
+        let why = self.view.explain_name(&self.view.snapshot.dns.latency_names[position], client.address);
+        (why::explain(self.view, &why, &client), client.scope)
+    }
+
+    /// The same of a policy name, for the first type that it has.
+    fn explain_policy(&self, zone: &Zone, index: PolicyNameIndex) -> (Vec<String>, u8) {
+        let record_type = policy::explained_type(self.zones.policy_types(index));
+        let Some(kind) = policy::kind_of(self.view, record_type) else { return (vec!["answer=none".into()], 0) };
+        let tree = self.view.trees().of_policy_name(index);
+        let why = self.view.explain_policy(tree, kind, &client(zone, self.query), self.draw);
+        (why::explain_policy(&why), why.scope)
     }
 
     /// Adds the addresses of the family asked for, starting with another one at each draw.

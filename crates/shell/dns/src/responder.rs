@@ -58,7 +58,11 @@ impl Responder {
     ///
     /// `name_server` holds the addresses of `ns1` and `ns2` in the zones; without any the names have no data.
     pub fn new(view: Arc<ArcSwap<EdgeView>>, name_server: Vec<IpAddr>, metrics: Metrics) -> Self {
-        let zones = ArcSwap::from_pointee(Zones::new(view.load().snapshot.clone(), &name_server));
+        let current = view.load();
+        // Made by the first who asks otherwise; a query should not have to.
+        current.tree_states();
+        let zones = ArcSwap::from_pointee(Zones::new(current.snapshot.clone(), &name_server));
+        drop(current);
         Self {
             view,
             zones,

@@ -19,7 +19,8 @@ use tracing::error;
 
 pub(crate) use policy::MAX_LINKS;
 pub use problem::ZoneProblem;
-pub(crate) use wire_name::{LowerName, below, labels, name_of, push_label};
+pub(crate) use svcb::with_hints;
+pub(crate) use wire_name::{LowerName, below, key_of_text, labels, name_of, push_label};
 pub(crate) use zone::{Entry, Explained, Found, Node, StoredSet, Zone};
 
 /// The zones of one snapshot, made once for it and never changed.
@@ -51,21 +52,8 @@ impl Zones {
         for problem in problems {
             error!(%problem, "left out of the zone");
         }
-        Self::of(snapshot, parts)
-    }
-
-    /// As [`Self::new`], but any problem refuses all.
-    ///
-    /// Errors: every problem, as [`check_zones`] has them.
-    #[cfg(test)]
-    pub(crate) fn build(snapshot: Arc<Snapshot>, name_server: &[IpAddr]) -> Result<Self, Vec<ZoneProblem>> {
-        let (parts, problems) = build::build(&snapshot, name_server);
-        if problems.is_empty() { Ok(Self::of(snapshot, parts)) } else { Err(problems) }
-    }
-
-    fn of(snapshot: Arc<Snapshot>, parts: build::Parts) -> Self {
         let build::Parts { zones, by_origin, policies } = parts;
-        let labels_max = zones.iter().flatten().map(|zone| labels(&zone.key).count()).max().unwrap_or(0);
+        let labels_max = zones.iter().flatten().map(|zone| labels(zone.key()).count()).max().unwrap_or(0);
         Self { snapshot, zones, by_origin, labels_max, policies }
     }
 
@@ -87,11 +75,6 @@ impl Zones {
         let (index, at) =
             suffixes.skip(skipped).find_map(|start| Some((self.by_origin.get(&name[start..])?, start)))?;
         self.zones.get(index.0)?.as_ref().map(|zone| (zone, at))
-    }
-
-    /// The zone at `index`, if its origin is a domain name.
-    pub(crate) fn zone(&self, index: ZoneIndex) -> Option<&Zone> {
-        self.zones.get(index.0)?.as_ref()
     }
 
     /// The records of a policy's answer that are no addresses.

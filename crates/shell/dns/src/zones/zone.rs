@@ -110,8 +110,6 @@ pub(crate) struct Zone {
     pub(crate) index: ZoneIndex,
     /// The apex as a key.
     pub(super) key: Box<[u8]>,
-    /// The apex.
-    pub(crate) origin: Name,
     /// By key relative to the apex, empty non-terminals included.
     pub(super) names: Map<Entry>,
     /// Addresses at and below delegations.
@@ -120,8 +118,6 @@ pub(crate) struct Zone {
     pub(crate) negative_soa: RrSet,
     /// Whether client subnets count (E20).
     pub(crate) client_subnet: bool,
-    /// Whether answers are signed.
-    pub(crate) is_signed: bool,
 }
 
 impl Zone {

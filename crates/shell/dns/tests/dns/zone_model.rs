@@ -1,7 +1,11 @@
 //! Random zones and random names: the server's answer against a search by brute force.
 
+use std::sync::Arc;
+
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
+use perigee_dataplane::Edge;
+use perigee_model::Instant;
 use proptest::prelude::*;
 
 use crate::support::{A, TXT, World, add_zone, ask, query};
@@ -123,9 +127,8 @@ proptest! {
             let mut snapshot = (*world.edge.view().snapshot).clone();
             add_zone(&mut snapshot, "zone.test", &file);
             prop_assert_eq!(perigee_dns::check_zones(&snapshot), []);
-            let mut view = (**world.edge.view()).clone();
-            view.snapshot = std::sync::Arc::new(snapshot);
-            world.view.store(std::sync::Arc::new(view));
+            let edge = Edge::new(Arc::new(snapshot), world.edge.view().atlas.clone(), None, Instant::START);
+            world.view.store(edge.view().clone());
             Ok(world.responder())
         });
         let responder = world?;

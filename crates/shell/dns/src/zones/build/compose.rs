@@ -16,11 +16,10 @@ use crate::response::RrSet;
 /// The zone of `draft`, and the draft without its records. None if it has no SOA record, which only a file's refused
 /// records can bring about.
 pub(super) fn compose(snapshot: &Snapshot, mut draft: Draft, problems: &mut Problems) -> Option<(Zone, Draft)> {
-    let origin = name_of(&draft.key);
     check_apex(&draft, problems);
     let soa = draft.set(&[], RecordType::SOA)?;
     let Some(RData::SOA(data)) = soa.data.first() else { return None };
-    let negative_soa = RrSet::one(origin.clone(), soa.ttl_s.min(data.minimum), RData::SOA(data.clone()));
+    let negative_soa = RrSet::one(name_of(&draft.key), soa.ttl_s.min(data.minimum), RData::SOA(data.clone()));
 
     let marked = |record_type| -> BTreeSet<Box<[u8]>> {
         let has = |sets: &[StoredSet]| sets.iter().any(|set| set.record_type == record_type);
@@ -70,16 +69,13 @@ pub(super) fn compose(snapshot: &Snapshot, mut draft: Draft, problems: &mut Prob
         }
     }
     add_empty_non_terminals(&mut names);
-    let hosted = snapshot.dns.zone(draft.index);
     let zone = Zone {
         index: draft.index,
         key: draft.key.clone(),
-        origin,
         names,
         glue,
         negative_soa,
-        client_subnet: hosted.client_subnet,
-        is_signed: hosted.signing.is_some(),
+        client_subnet: snapshot.dns.zone(draft.index).client_subnet,
     };
     Some((zone, draft))
 }
