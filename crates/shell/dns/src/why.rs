@@ -3,6 +3,7 @@ use std::fmt::Write;
 use perigee_dataplane::{EdgeView, NameExplanation};
 use perigee_geo::Origin;
 use perigee_health::HealthState;
+use perigee_steering::PolicyExplanation;
 
 use crate::steer::Client;
 
@@ -10,7 +11,9 @@ use crate::steer::Client;
 pub(crate) const TTL_S: u32 = 0;
 /// Octets of one character string (RFC 1035 section 3.3).
 const MAX_STRING: usize = 255;
-/// Regions listed behind the chosen one, so that an explanation fits a datagram (Perigee's choice).
+/// Octets of an explanation, so that it fits a datagram with EDNS and a long name.
+const MAX_TOTAL: usize = 800;
+/// Regions and branches listed behind the chosen one, so that an explanation fits a datagram (Perigee's choice).
 const MAX_OTHERS: usize = 4;
 
 /// Says `why` a name is answered as it is to the person who asks: one `key=value` a line.
@@ -44,6 +47,47 @@ pub(crate) fn explain(view: &EdgeView, why: &NameExplanation, client: &Client) -
     let state = if why.degraded { " (shortened: a region is down)" } else { "" };
     lines.push(format!("ttl={} s{state}", why.ttl_s));
     lines.push(format!("scope=/{}", client.scope));
+    for line in &mut lines {
+        line.truncate(line.floor_char_boundary(MAX_STRING));
+    }
+    lines
+}
+
+/// The same of a name with a tree of policies: what is answered and why, to whom, each choice on the way with its
+/// branches, how long and how far it may be kept.
+pub(crate) fn explain_policy(why: &PolicyExplanation) -> Vec<String> {
+    let mut lines = vec![format!("name={} {}", why.name, why.record_type)];
+    lines.extend(why.answers.iter().map(|answer| format!("answer={answer}")));
+    lines.push(format!("reason={}", why.reason));
+    lines.push(match &why.client_subnet {
+        Some(network) => format!("client={network} (client subnet)"),
+        None => format!("client={} (resolver)", why.resolver),
+    });
+    lines.push(format!("place={}", why.place));
+    let state = if why.degraded { " (something of the name is down)" } else { "" };
+    let tail = [format!("ttl={} s{state}", why.ttl_s), format!("scope=/{}", why.scope)];
+    for step in &why.path {
+        lines.push(format!("policy={}, counted: {}", step.policy, step.counted));
+        let shown = step.branches.iter().enumerate().filter(|(at, branch)| *at < MAX_OTHERS || branch.picked);
+        let mut count = 0;
+        for (_, branch) in shown {
+            let word = if branch.picked { "picked" } else { "branch" };
+            count += 1;
+            lines.push(format!("{word}={} {} {}: {}", branch.set_identifier, branch.key, branch.health, branch.note));
+        }
+        if step.branches.len() > count {
+            lines.push(format!("branch={} more", step.branches.len() - count));
+        }
+    }
+    // The choices nearest to the root stay, and always what the answer may be used for.
+    let mut room = MAX_TOTAL.saturating_sub(tail.iter().map(|line| line.len() + 1).sum());
+    lines.retain(|line| {
+        let len = line.len().min(MAX_STRING) + 1;
+        let fits = len <= room;
+        room = if fits { room - len } else { 0 };
+        fits
+    });
+    lines.extend(tail);
     for line in &mut lines {
         line.truncate(line.floor_char_boundary(MAX_STRING));
     }
