@@ -14,6 +14,7 @@
 //! [`Server`], which drives it over UDP and TCP.
 
 mod client_subnet;
+mod dnssec;
 mod encode;
 mod metrics;
 mod respond;
@@ -27,6 +28,7 @@ mod why;
 mod wire;
 mod zone;
 
+pub use dnssec::keys;
 pub use metrics::Metrics;
 pub use responder::{Responder, Transport};
 pub use server::{Config, Server};

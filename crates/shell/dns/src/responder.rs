@@ -1,20 +1,23 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
 use perigee_dataplane::EdgeView;
+use perigee_model::Snapshot;
 use tracing::{error, trace};
 
 use crate::Metrics;
 use crate::client_subnet::ClientSubnet;
+use crate::dnssec::{Asked, Signer};
 use crate::encode::{bare, decode, encode, udp_limit};
 use crate::metrics::{QueryLabels, RegionLabels};
 use crate::respond::{Query, respond};
 use crate::response::Response;
-use crate::wire::{self, Dropped, Reading, opcode};
-use crate::zone::Zone;
+use crate::wire::{self, Dropped, Opt, Reading, opcode};
+use crate::zone::{Zone, seconds};
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct Responder {
     view: Arc<ArcSwap<EdgeView>>,
     /// The names of the view's snapshot; made again when the view brings another one.
     zone: ArcSwap<Zone>,
+    /// The keys of its zones; made again with it.
+    signer: ArcSwap<Signer>,
+    /// Held while both are made, so that one of two threads draws a zone's keys and both use them.
+    making: Mutex<()>,
     name_server: Vec<IpAddr>,
     metrics: Metrics,
     /// Counts queries, to rotate addresses.
@@ -54,8 +61,10 @@ impl Responder {
     ///
     /// `name_server` holds the addresses of `ns1` in the zone; without any the name has no data.
     pub fn new(view: Arc<ArcSwap<EdgeView>>, name_server: Vec<IpAddr>, metrics: Metrics) -> Self {
-        let zone = Zone::new(view.load().snapshot.clone(), name_server.clone());
-        Self { view, zone: ArcSwap::from_pointee(zone), name_server, metrics, turns: AtomicU64::new(0) }
+        let snapshot = view.load().snapshot.clone();
+        let signer = ArcSwap::from_pointee(signer(&snapshot, None, &metrics));
+        let zone = ArcSwap::from_pointee(Zone::new(snapshot, name_server.clone()));
+        Self { view, zone, signer, making: Mutex::default(), name_server, metrics, turns: AtomicU64::new(0) }
     }
 
     /// The answer to `message` from `source`; none to what must not be answered: less than a header, or a response.
@@ -144,7 +153,14 @@ impl Responder {
             subnet,
             transport,
         };
-        let response = respond(&view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let mut response = respond(&view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let flag = |flag: fn(&Opt<'_>) -> bool| reading.opt.as_ref().is_some_and(flag);
+        let asked = Asked {
+            qtype: query.qtype.into(),
+            dnssec_ok: flag(|opt| opt.dnssec_ok),
+            compact_ok: flag(|opt| opt.compact_ok),
+        };
+        response.compact_ok = self.signer.load().sign(&mut response, asked, wall_clock_s());
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
@@ -154,12 +170,17 @@ impl Responder {
     }
 
     fn zone(&self, view: &EdgeView) -> Arc<Zone> {
-        let zone = self.zone.load_full();
-        if Arc::ptr_eq(&zone.snapshot, &view.snapshot) {
+        let made = || Some(self.zone.load_full()).filter(|zone| Arc::ptr_eq(&zone.snapshot, &view.snapshot));
+        if let Some(zone) = made() {
             return zone;
         }
-        // Several threads may make it at the same time; they make the same.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(zone) = made() {
+            return zone;
+        }
+        let signer = signer(&view.snapshot, Some(&self.signer.load()), &self.metrics);
         let zone = Arc::new(Zone::new(view.snapshot.clone(), self.name_server.clone()));
+        self.signer.store(Arc::new(signer));
         self.zone.store(zone.clone());
         zone
     }
@@ -177,6 +198,16 @@ impl Responder {
         let labels = QueryLabels { transport: transport.label(), kind: response.kind.label(), rcode };
         self.metrics.queries.get_or_create(&labels).inc();
     }
+}
+
+fn signer(snapshot: &Snapshot, previous: Option<&Signer>, metrics: &Metrics) -> Signer {
+    let negative_ttl_s = seconds(snapshot.dns.negative_ttl);
+    Signer::load(&snapshot.dns.zones, negative_ttl_s, previous, &metrics.signing)
+}
+
+/// Seconds since 1970, for the windows of signatures; 0 with a clock before that, which no validator agrees with.
+fn wall_clock_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 type Decoded = hickory_server::zone_handler::Queries;
