@@ -197,6 +197,10 @@ impl Signer {
                 return Ok(None);
             }
             types.extend(zone.apex_types());
+        } else if self.zones.contains_key(&wire(&name)?) {
+            // The parent's side of a cut between two zones that are served: only that there is one. A SOA record here
+            // would make it the child's proof, which nobody takes for the absence of DS (RFC 6840 section 4.1).
+            types = vec![RecordType::NS];
         }
         // The configuration may know more than this moment gives: a record that lists the type denied proves nothing.
         types.retain(|listed| *listed != asked.qtype);

@@ -4,5 +4,7 @@ mod answers;
 mod cache;
 mod files;
 mod property;
+mod server;
 mod speed;
+mod validators;
 mod world;

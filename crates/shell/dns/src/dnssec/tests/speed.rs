@@ -13,6 +13,7 @@ use crate::dnssec::zone_keys::ZoneKeys;
 
 #[test]
 #[ignore = "measures; run it alone, in release"]
+#[expect(clippy::print_stderr, reason = "it is there to print")]
 fn what_signing_costs() {
     for algorithm in [SigningAlgorithm::EcdsaP256Sha256, SigningAlgorithm::Ed25519] {
         let keys = ZoneKeys::generate("perigee.test", algorithm).unwrap();
