@@ -2,9 +2,12 @@
 
 mod answers;
 mod cache;
+mod delv;
 mod files;
 mod property;
+mod rollover;
 mod server;
+mod sizes;
 mod speed;
 mod validators;
 mod world;

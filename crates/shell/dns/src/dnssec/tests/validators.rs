@@ -3,25 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use perigee_model::dns::SigningAlgorithm;
 
+use super::delv::{Verdict, anchors_file, delv, output};
 use super::files::Directory;
 use super::server::Server;
 use super::world::{World, key_algorithm, signing};
-
-/// What a validator makes of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Secure,
-    /// Proven that there is none.
-    Denied,
-    /// Proven that nobody signs it.
-    Insecure,
-    Bogus,
-}
 
 use Verdict::{Bogus, Denied, Insecure, Secure};
 
@@ -51,40 +41,8 @@ const QUESTIONS: [(&str, &str, Verdict); 22] = [
     ("www.open.perigee.test", "A", Insecure),
 ];
 
-fn output(package: &str, command: &mut Command) -> String {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().unwrap_or_else(|e| panic!("cannot run {program} (Debian: {package}): {e}"));
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A file in the form of BIND's `trust-anchors`.
-fn anchors_for_bind(directory: &Directory, world: &World) -> PathBuf {
-    let keys = world.keys("perigee.test").into_iter().map(|key| {
-        let text = key.to_string();
-        let mut fields = text.split(' ');
-        let mut field = || fields.next().expect("a DNSKEY has four fields");
-        format!("\"perigee.test.\" static-key {} {} {} \"{}\";", field(), field(), field(), field())
-    });
-    let text = format!("trust-anchors {{ {} }};\n", keys.collect::<String>());
-    fs::create_dir_all(&directory.0).unwrap();
-    let path = directory.0.join("anchors");
-    fs::write(&path, text).unwrap();
-    path
-}
-
-fn delv(server: SocketAddr, anchors: &Path, source: &str, name: &str, qtype: &str) -> (Verdict, String) {
-    let mut command = Command::new("delv");
-    command.arg(format!("@{}", server.ip())).args(["-p", &server.port().to_string()]);
-    command.args(["-b", source, "+root=perigee.test", "-a"]).arg(anchors).args([name, qtype]);
-    let text = output("bind9-dnsutils", &mut command);
-    let verdict = match &text {
-        text if text.contains("; negative response, fully validated") => Denied,
-        text if text.contains("; fully validated") => Secure,
-        text if text.contains("; unsigned answer") => Insecure,
-        text if text.contains("resolution failed") => Bogus,
-        _ => panic!("delv says neither yes nor no about {name} {qtype}: {text}"),
-    };
-    (verdict, text)
+fn anchors_for(directory: &Directory, world: &World) -> PathBuf {
+    anchors_file(&directory.0, world.keys("perigee.test").iter().map(ToString::to_string))
 }
 
 fn kinds() -> impl Iterator<Item = World> {
@@ -96,17 +54,17 @@ fn kinds() -> impl Iterator<Item = World> {
 fn delv_follows_every_kind_of_answer() {
     for world in kinds() {
         let directory = Directory::new();
-        let anchors = anchors_for_bind(&directory, &world);
+        let anchors = anchors_for(&directory, &world);
         let server = Server::start(world);
         for (name, qtype, verdict) in QUESTIONS {
-            let (found, text) = delv(server.address, &anchors, "127.0.0.1", name, qtype);
+            let (found, text) = delv(server.address, &anchors, "127.0.0.1", &[name, qtype]);
             assert_eq!(found, verdict, "{name} {qtype}: {text}");
         }
-        let (found, text) = delv(server.address, &anchors, "127.0.0.1", "www.perigee.test", "ANY");
+        let (found, text) = delv(server.address, &anchors, "127.0.0.1", &["www.perigee.test", "ANY"]);
         assert_eq!((found, text.contains("RFC8482")), (Secure, true), "{text}");
         for region in ["1", "2"] {
             let source = format!("127.0.0.{region}");
-            let (found, text) = delv(server.address, &anchors, &source, "geo.perigee.test", "A");
+            let (found, text) = delv(server.address, &anchors, &source, &["geo.perigee.test", "A"]);
             assert_eq!((found, text.contains(&format!("192.0.2.10{region}"))), (Secure, true), "{text}");
         }
     }
@@ -117,10 +75,10 @@ fn delv_refuses_what_another_key_signed() {
     let [right, wrong] = [0, 1].map(|_| World::new(signing(SigningAlgorithm::Ed25519, false)));
     assert_eq!(key_algorithm(&right.keys("perigee.test")[0]), key_algorithm(&wrong.keys("perigee.test")[0]));
     let directory = Directory::new();
-    let anchors = anchors_for_bind(&directory, &right);
+    let anchors = anchors_for(&directory, &right);
     let server = Server::start(wrong);
     for (name, qtype, _) in QUESTIONS {
-        let (found, text) = delv(server.address, &anchors, "127.0.0.1", name, qtype);
+        let (found, text) = delv(server.address, &anchors, "127.0.0.1", &[name, qtype]);
         assert_eq!(found, Bogus, "{name} {qtype}: {text}");
     }
 }
