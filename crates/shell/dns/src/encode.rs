@@ -16,6 +16,8 @@ const PLAIN_UDP_PAYLOAD: u16 = 512;
 /// Option codes (IANA, "DNS EDNS0 Option Codes").
 const CLIENT_SUBNET: u16 = 8;
 const EXTENDED_ERROR: u16 = 15;
+/// The flag CO among those of the OPT record (RFC 9824 section 5.1).
+const COMPACT_OK: u16 = 0x4000;
 
 /// The header and, if `with_question`, the one question of a message; none if hickory cannot read them.
 pub(crate) fn decode(message: &[u8], with_question: bool) -> Option<(Header, Queries)> {
@@ -50,6 +52,9 @@ pub(crate) fn encode(
     let edns = reading.opt.map(|opt| {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD).set_dnssec_ok(opt.dnssec_ok);
+        if response.compact_ok {
+            edns.flags_mut().z |= COMPACT_OK;
+        }
         if let Some(subnet) = subnet {
             let data = subnet.with_scope(response.scope);
             edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, data));

@@ -13,7 +13,9 @@
 //! Start with [`Responder`], which turns the bytes of a query into those of its answer without any socket, and
 //! [`Server`], which drives it over UDP and TCP.
 
+mod authority;
 mod client_subnet;
+mod dnssec;
 mod encode;
 mod metrics;
 mod respond;
@@ -27,6 +29,7 @@ mod why;
 mod wire;
 mod zones;
 
+pub use dnssec::keys;
 pub use metrics::Metrics;
 pub use responder::{Responder, Transport};
 pub use server::{Config, Server};

@@ -3,6 +3,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::dnssec::CacheMetrics;
+
 /// The DNS server's counters. Clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -12,6 +14,7 @@ pub struct Metrics {
     pub(crate) tcp_refused: Counter,
     pub(crate) tcp_refused_client: Counter,
     pub(crate) late_refused: Counter,
+    pub(crate) signing: CacheMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +61,7 @@ impl Metrics {
             "Queries dropped because a slow host already held too many answers back",
             metrics.late_refused.clone(),
         );
+        metrics.signing.register(registry);
         metrics
     }
 

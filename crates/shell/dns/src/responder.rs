@@ -1,21 +1,23 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
 use perigee_dataplane::EdgeView;
 use perigee_model::Snapshot;
 use tracing::{error, trace};
 
 use crate::Metrics;
+use crate::authority::Authorities;
 use crate::client_subnet::ClientSubnet;
+use crate::dnssec::Asked;
 use crate::encode::{bare, decode, encode, udp_limit};
 use crate::metrics::{QueryLabels, RegionLabels};
 use crate::respond::{Query, respond};
 use crate::response::Response;
-use crate::wire::{self, Dropped, Reading, opcode};
-use crate::zones::Zones;
+use crate::wire::{self, Dropped, Opt, Reading, opcode};
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +44,8 @@ impl Transport {
 #[derive(Debug)]
 pub struct Responder {
     view: Arc<ArcSwap<EdgeView>>,
-    /// The names of the view's snapshot; made again when the view brings another one.
-    zones: ArcSwap<Zones>,
-    /// Those of a snapshot that is about to be published.
-    next: ArcSwapOption<Zones>,
-    making: Mutex<()>,
-    name_server: Vec<IpAddr>,
+    /// The names and keys of the view's snapshot; made again when the view brings another one.
+    authorities: Authorities,
     metrics: Metrics,
     /// Counts queries, to rotate addresses.
     turns: AtomicU64,
@@ -61,17 +59,9 @@ impl Responder {
         let current = view.load();
         // Made by the first who asks otherwise; a query should not have to.
         current.tree_states();
-        let zones = ArcSwap::from_pointee(Zones::new(current.snapshot.clone(), &name_server));
+        let authorities = Authorities::new(current.snapshot.clone(), name_server, metrics.clone());
         drop(current);
-        Self {
-            view,
-            zones,
-            next: ArcSwapOption::empty(),
-            making: Mutex::new(()),
-            name_server,
-            metrics,
-            turns: AtomicU64::new(0),
-        }
+        Self { view, authorities, metrics, turns: AtomicU64::new(0) }
     }
 
     /// The answer to `message` from `source`; none to what must not be answered: less than a header, or a response.
@@ -150,7 +140,7 @@ impl Responder {
             return Response::error(ResponseCode::FormErr);
         };
         let view = self.view.load();
-        let zones = self.zones(&view);
+        let authority = self.authorities.of(&view.snapshot);
         let query = Query {
             name: query.original().name(),
             wire: question.name,
@@ -160,7 +150,15 @@ impl Responder {
             subnet,
             transport,
         };
-        let response = respond(&view, &zones, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let mut response =
+            respond(&view, &authority.zones, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let flag = |flag: fn(&Opt<'_>) -> bool| reading.opt.as_ref().is_some_and(flag);
+        let asked = Asked {
+            qtype: query.qtype.into(),
+            dnssec_ok: flag(|opt| opt.dnssec_ok),
+            compact_ok: flag(|opt| opt.compact_ok),
+        };
+        response.compact_ok = authority.signer.sign(&mut response, asked, wall_clock_s());
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
@@ -169,28 +167,9 @@ impl Responder {
         response
     }
 
-    /// Makes the zones of `snapshot` before it is published, so that no query has to wait for it: with a hundred
-    /// thousand records that takes a good part of a second.
+    /// Makes what the answers of `snapshot` need before it is published, so that no query has to wait for it.
     pub fn prepare(&self, snapshot: &Arc<Snapshot>) {
-        self.next.store(Some(Arc::new(Zones::new(snapshot.clone(), &self.name_server))));
-    }
-
-    fn zones(&self, view: &EdgeView) -> Arc<Zones> {
-        let is_current = |zones: &Arc<Zones>| Arc::ptr_eq(&zones.snapshot, &view.snapshot);
-        let zones = self.zones.load_full();
-        if is_current(&zones) {
-            return zones;
-        }
-        // The first that needs them makes them; a panic on the way leaves nothing behind that a lock could guard.
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let zones = self.zones.load_full();
-        if is_current(&zones) {
-            return zones;
-        }
-        let prepared = self.next.swap(None).filter(is_current);
-        let zones = prepared.unwrap_or_else(|| Arc::new(Zones::new(view.snapshot.clone(), &self.name_server)));
-        self.zones.store(zones.clone());
-        zones
+        self.authorities.prepare(snapshot);
     }
 
     fn count(&self, transport: Transport, response: &Response) {
@@ -207,6 +186,11 @@ impl Responder {
         let labels = QueryLabels { transport: transport.label(), kind: response.kind.label(), rcode };
         self.metrics.queries.get_or_create(&labels).inc();
     }
+}
+
+/// Seconds since 1970, for the windows of signatures; 0 with a clock before that, which no validator agrees with.
+fn wall_clock_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 type Decoded = hickory_server::zone_handler::Queries;

@@ -69,6 +69,8 @@ pub(crate) struct Response {
     /// The zone that the answer is from, whose keys sign it; none if there was none.
     pub(crate) zone: Option<ZoneIndex>,
     pub(crate) denial: Option<Denial>,
+    /// Whether CO is set in it (RFC 9824 section 5.1).
+    pub(crate) compact_ok: bool,
 }
 
 /// Kinds of names, as the counters tell them apart.
@@ -118,6 +120,7 @@ impl Response {
             region: None,
             zone: None,
             denial: None,
+            compact_ok: false,
         }
     }
 

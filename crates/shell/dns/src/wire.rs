@@ -48,6 +48,8 @@ pub(crate) struct Opt<'a> {
     pub(crate) payload: u16,
     pub(crate) version: u8,
     pub(crate) dnssec_ok: bool,
+    /// CO: the client understands compact denial (RFC 9824 section 5.1).
+    pub(crate) compact_ok: bool,
     /// The client subnet option's data, unchecked.
     pub(crate) subnet: Option<&'a [u8]>,
 }
@@ -103,7 +105,8 @@ fn read_additional<'a>(cursor: &mut Cursor<'a>, records: u16, reading: &mut Read
         }
         let first = reading.opt.is_none();
         let [_, version] = ttl[0].to_be_bytes();
-        let opt = reading.opt.insert(Opt { payload: class, version, dnssec_ok: ttl[1] & 0x8000 != 0, subnet: None });
+        let (dnssec_ok, compact_ok) = (ttl[1] & 0x8000 != 0, ttl[1] & 0x4000 != 0);
+        let opt = reading.opt.insert(Opt { payload: class, version, dnssec_ok, compact_ok, subnet: None });
         if !first || !owner_is_root {
             return None;
         }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client_subnet;
+#[path = "../../src/dnssec/tests/delv.rs"]
+mod delv;
+mod dnssec;
 mod limits;
 mod message;
 mod names;
