@@ -255,7 +255,8 @@ pub(crate) enum How {
 
 #[derive(Debug, Args)]
 pub(crate) struct Kill {
-    /// A region, a zone, an edge's code, a load balancer (region/name) or a target (address or address:port)
+    /// A region, a zone, an edge's code, a load balancer (region/name), a target (address or address:port), or a DNS
+    /// health check (check:NAME; `--how unhealthy` only)
     pub(crate) what: String,
     /// How
     #[arg(long, value_enum, default_value = "crash")]

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
-use perigee_edge::{Front, PopHosts, Proxy};
+use perigee_edge::{CheckMetrics, Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
+use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -123,6 +123,10 @@ impl Stack {
                 let metrics = perigee_dns::Metrics::new(&mut registry);
                 let started = perigee_dns::Server::start(server, machine.shared_view(), metrics, &entry).await;
                 dns = Some(started.map_err(|e| format!("DNS cannot listen on {listen}: {e}"))?);
+                // Only answers depend on health checks, so an edge without DNS does not probe.
+                let prober = DnsProber::new(Host::new("prober"), Names::of_the_system());
+                let metrics = CheckMetrics::register(&mut registry);
+                tokio::spawn(machine.clone().run_checks(prober, metrics, process.clone()));
             }
             front = Some(machine);
         }

@@ -27,6 +27,10 @@ pub(crate) async fn status(args: &args::Status) -> Result<(), String> {
         output::line("");
         output::line(targets(&status));
     }
+    if !status.dns_health_checks.is_empty() {
+        output::line("");
+        output::line(checks(&status));
+    }
     if let Some(edge) = &status.edge {
         let pop = edge.pop.as_ref().map_or(String::new(), |p| format!(" {p}"));
         output::line(format!("\nedge{pop}: {} flows open on {}", edge.active_flows, edge.listening.join(", ")));
@@ -86,6 +90,28 @@ fn targets(status: &Status) -> String {
         vec![t.target.clone(), t.zone.clone(), t.target_group.clone(), state, reason, t.in_flight.to_string()]
     });
     table(&["target", "zone", "target group", "state", "reason", "in flight"], rows.collect())
+}
+
+fn checks(status: &Status) -> String {
+    let rows = status.dns_health_checks.iter().map(|c| {
+        let verdict = state(if c.known.healthy { HealthState::Healthy } else { HealthState::Unhealthy });
+        let votes = match (c.disabled, c.known.undecided) {
+            (true, _) => "-".to_owned(),
+            (false, 0) => format!("{} of {}", c.known.votes, c.known.voters),
+            (false, undecided) => format!("{} of {}, {undecided} undecided", c.known.votes, c.known.voters),
+        };
+        let why: Vec<&str> = [("disabled", c.disabled), ("inverted", c.inverted), ("forced", c.known.forced.is_some())]
+            .into_iter()
+            .filter_map(|(word, is_so)| is_so.then_some(word))
+            .collect();
+        let failure = match (c.known.last_failure, c.failed_ms_ago) {
+            (Some(last), Some(ago)) => format!("{}, {} s ago", last.failure, ago / 1_000),
+            _ => "-".to_owned(),
+        };
+        let why = if why.is_empty() { "-".to_owned() } else { why.join(", ") };
+        vec![c.known.name.clone(), c.kind.clone(), verdict, votes, why, failure]
+    });
+    table(&["health check", "type", "state", "votes", "switches", "last failure"], rows.collect())
 }
 
 fn state(state: HealthState) -> String {

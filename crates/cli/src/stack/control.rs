@@ -16,6 +16,8 @@ use crate::hosts::HostKey;
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// Delay of `slow` if none is given.
 const SLOW_DEFAULT_MS: u64 = 1_000;
+/// What stands before the name of a DNS health check.
+const CHECK: &str = "check:";
 
 impl Control for Stack {
     fn ready(&self) -> Result<(), String> {
@@ -53,6 +55,9 @@ impl Control for Stack {
 impl Stack {
     async fn break_something(&self, Kill { what, how, delay_ms }: Kill) -> Result<Value, ControlError> {
         let invalid = |message: String| Err(ControlError::Invalid(message));
+        if what.starts_with(CHECK) && how != "unhealthy" {
+            return invalid("a health check has no machine to break: --how unhealthy is the word on it".to_owned());
+        }
         if delay_ms.is_some_and(|ms| !(1..=60_000).contains(&ms)) {
             return invalid("delay_ms must be 1 to 60000".to_owned());
         }
@@ -91,6 +96,9 @@ impl Stack {
             host.set_fault(Fault::None);
             self.set_pop(pop, true);
             return Ok(report(&what, "restored", 1));
+        }
+        if what.starts_with(CHECK) {
+            return self.force(&what, None);
         }
         let hosts = self.hosts_of(&what)?;
         let count = hosts.len();
@@ -136,6 +144,16 @@ impl Stack {
         let Some(front) = &self.front else {
             return Err(ControlError::Invalid("this process has no front tier whose word would count".to_owned()));
         };
+        let word = if forced.is_some() { "unhealthy" } else { "restored" };
+        if let Some(check) = what.strip_prefix(CHECK) {
+            if self.dns.is_none() {
+                return Err(ControlError::Invalid("this process answers no DNS and uses no health check".to_owned()));
+            }
+            if !front.force_check(check, forced) {
+                return Err(ControlError::NotFound(format!("there is no DNS health check called {check:?}")));
+            }
+            return Ok(report(what, word, 1));
+        }
         let snapshot = front.view().snapshot.clone();
         let mut count = 0;
         for (i, lb) in snapshot.load_balancers.iter().enumerate() {
@@ -146,11 +164,12 @@ impl Stack {
             }
         }
         if count == 0 {
-            let message =
-                format!("the operator's word is about regions and load balancers (region/name), not {what:?}");
+            let message = format!(
+                "the operator's word is about regions, load balancers (region/name) and DNS health checks (check:NAME), not {what:?}"
+            );
             return Err(ControlError::Invalid(message));
         }
-        Ok(report(what, if forced.is_some() { "unhealthy" } else { "restored" }, count))
+        Ok(report(what, word, count))
     }
 
     fn pop(&self, what: &str) -> Option<(PopIndex, Host)> {

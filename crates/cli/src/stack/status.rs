@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use perigee_health::{Forced, HealthState, ProbeFailure, Reach, TargetState};
+use perigee_health::{DnsCheckStatus, Forced, HealthState, ProbeFailure, Reach, TargetState};
 use serde::{Deserialize, Serialize};
 
 use super::Stack;
@@ -21,6 +21,9 @@ pub(crate) struct Status {
     pub(crate) targets: Vec<TargetStatus>,
     /// The edge, if this process runs one.
     pub(crate) edge: Option<EdgeStatus>,
+    /// The DNS health checks, of a process that answers DNS.
+    #[serde(default)]
+    pub(crate) dns_health_checks: Vec<CheckStatus>,
     /// Faults in force, by machine.
     pub(crate) faults: BTreeMap<String, String>,
     /// Whose geographic data it is.
@@ -50,6 +53,18 @@ pub(crate) struct NodeStatus {
     pub(crate) reach: Reach,
     pub(crate) in_service: bool,
     pub(crate) failure: Option<ProbeFailure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckStatus {
+    /// By the name of the Route 53 API, such as `HTTP_STR_MATCH`.
+    pub(crate) kind: String,
+    pub(crate) inverted: bool,
+    pub(crate) disabled: bool,
+    /// How many milliseconds ago the latest failed probe ended.
+    pub(crate) failed_ms_ago: Option<u64>,
+    #[serde(flatten)]
+    pub(crate) known: DnsCheckStatus,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +105,7 @@ impl Stack {
             load_balancers: self.load_balancer_status(edge.as_ref()),
             targets: self.target_status(),
             edge,
+            dns_health_checks: self.check_status(),
             faults: self.fault_status(),
             attribution: self.attribution().map(str::to_owned),
         }
@@ -123,6 +139,24 @@ impl Stack {
             }
         })
         .collect()
+    }
+
+    fn check_status(&self) -> Vec<CheckStatus> {
+        let Some(front) = self.front.as_ref().filter(|_| self.dns.is_some()) else { return Vec::new() };
+        let (snapshot, now) = (front.view().snapshot.clone(), self.clock.now());
+        let known = front.check_statuses();
+        // By name, because a reload may have come between the two.
+        let status = |known: DnsCheckStatus| {
+            let check = snapshot.dns.health_checks.iter().find(|check| check.name == known.name)?;
+            Some(CheckStatus {
+                kind: check.kind.type_name().to_owned(),
+                inverted: check.inverted,
+                disabled: check.disabled,
+                failed_ms_ago: known.last_failure.map(|last| now.since(last.at).as_millis() as u64),
+                known,
+            })
+        };
+        known.into_iter().filter_map(status).collect()
     }
 
     fn target_status(&self) -> Vec<TargetStatus> {

@@ -9,7 +9,9 @@ mod view;
 use std::sync::Arc;
 
 use perigee_geo::{Atlas, PopIndex};
-use perigee_health::{Evidence, Forced, Monitor, NodeKey, NodeReport, ProbeFailure, Sample};
+use perigee_health::{
+    DnsCheckStatus, DnsChecks, DnsProbe, Evidence, Forced, Monitor, NodeKey, NodeReport, ProbeFailure, Sample, View,
+};
 use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
@@ -18,12 +20,13 @@ pub use view::EdgeView;
 
 /// The front tier as one machine: an edge proxy and a DNS server are drivers of it.
 ///
-/// It holds the monitor of all regions' load balancers and publishes an immutable [`EdgeView`] after each change; flows
+/// It holds the monitor of all regions' load balancers and the DNS health checks, and publishes an immutable [`EdgeView`] after each change; flows
 /// and names are decided on the view alone, so that a driver's hot path takes no lock and the tier goes on deciding on
 /// its last good snapshot when everything behind it is gone. Deterministic: draws nothing, takes `now` as an argument.
 #[derive(Debug)]
 pub struct Edge {
     monitor: Monitor,
+    checks: DnsChecks,
     view: Arc<EdgeView>,
 }
 
@@ -32,8 +35,9 @@ impl Edge {
     /// edge; without it each client's place selects one.
     pub fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, pop: Option<PopIndex>, now: Instant) -> Self {
         let monitor = Monitor::new(&snapshot, now);
-        let health = monitor.view(&snapshot);
-        Self { monitor, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)) }
+        let checks = DnsChecks::new(&snapshot, now);
+        let health = View { checks: checks.verdicts().to_vec(), ..monitor.view(&snapshot) };
+        Self { monitor, checks, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)) }
     }
 
     /// What to decide on now.
@@ -41,17 +45,18 @@ impl Edge {
         &self.view
     }
 
-    /// Moves to another configuration; load balancers that remain keep what is known of them.
+    /// Moves to another configuration; load balancers and checks that remain keep what is known of them.
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, now: Instant) {
         self.monitor.set_snapshot(&snapshot, now);
-        let health = self.monitor.view(&snapshot);
+        self.checks.set_snapshot(&snapshot, now);
+        let health = View { checks: self.checks.verdicts().to_vec(), ..self.monitor.view(&snapshot) };
         let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
         view.dead_pops.clone_from(&self.view.dead_pops);
         view.prepare_as(&self.view);
         self.view = Arc::new(view);
     }
 
-    /// When the next sample is due.
+    /// When the next sample is due; DNS health checks have [`Self::poll_dns_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.monitor.poll_timeout()
     }
@@ -114,6 +119,42 @@ impl Edge {
             view.dead_pops.push(pop);
             view.dead_pops.sort_unstable();
         }
+        self.view = Arc::new(view);
+        true
+    }
+
+    /// When the next probe of a DNS health check is due.
+    ///
+    /// It is not part of [`Self::poll_timeout`], because only a driver that answers DNS probes: an edge without DNS and
+    /// the simulator leave the checks as new as they are, and must not be woken for them.
+    pub fn poll_dns_timeout(&self) -> Option<Instant> {
+        self.checks.poll_timeout()
+    }
+
+    /// A probe of a DNS health check to make now; call until it gives none.
+    pub fn poll_dns_probe(&mut self, now: Instant) -> Option<DnsProbe> {
+        self.checks.poll_probe(now)
+    }
+
+    /// Takes the result of a probe of a DNS health check. True when the view changed.
+    pub fn dns_probed(&mut self, probe: &DnsProbe, result: Result<(), ProbeFailure>, now: Instant) -> bool {
+        self.checks.probed(probe, result, now) && self.publish_checks()
+    }
+
+    /// Sets or withdraws the operator's word on a DNS health check. True when the view changed.
+    pub fn force_check(&mut self, check: &str, forced: Option<Forced>) -> bool {
+        self.checks.force(check, forced) && self.publish_checks()
+    }
+
+    /// What is known of the DNS health checks, in the snapshot's order.
+    pub fn check_statuses(&self) -> Vec<DnsCheckStatus> {
+        self.checks.statuses()
+    }
+
+    /// Puts the verdicts of the DNS health checks into the view. Always true: they have changed.
+    fn publish_checks(&mut self) -> bool {
+        let mut view = EdgeView::clone(&self.view);
+        view.health.checks = self.checks.verdicts().to_vec();
         self.view = Arc::new(view);
         true
     }

@@ -3,9 +3,11 @@
 //!
 //! It decides *whether* something is healthy and *when* it wants to be asked next. It does not probe (the shells do)
 //! and does not choose who gets traffic (`steering` and `balance` do). Start with [`Check`], the machine for one
-//! target, and [`Monitor`], the machine with which the front tier watches the load balancers of all regions.
+//! target, [`Monitor`], the machine with which the front tier watches the load balancers of all regions, and [`DnsChecks`],
+//! the Route 53-style health checks of DNS records.
 
 mod check;
+mod dns_check;
 mod load_balancer;
 mod monitor;
 mod node;
@@ -13,6 +15,7 @@ mod probe;
 mod target;
 
 pub use check::{Check, HealthState, Thresholds, Transition};
+pub use dns_check::{DnsCheckStatus, DnsChecks, DnsProbe, LastFailure};
 pub use load_balancer::{Forced, GroupReport, LoadBalancerHealth, NodeHealth, NodeReport, View};
 pub use monitor::{Monitor, NodeKey, Sample};
 pub use node::{Evidence, NodeMonitor, NodePolicy, Reach};

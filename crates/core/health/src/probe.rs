@@ -15,6 +15,10 @@ pub enum ProbeFailure {
     Timeout,
     /// Refused, reset, closed early or malformed.
     Connection,
+    /// The answer's body lacks the string that is looked for.
+    NoMatch,
+    /// The name of the endpoint has no IPv4 address, or none could be learnt in time.
+    Unresolved,
     /// The prober's own trouble, such as no local port.
     Internal,
 }
@@ -25,6 +29,8 @@ impl fmt::Display for ProbeFailure {
             Self::ResponseCode { code } => write!(f, "status {code}"),
             Self::Timeout => f.write_str("timed out"),
             Self::Connection => f.write_str("connection refused or lost"),
+            Self::NoMatch => f.write_str("the body lacks the search string"),
+            Self::Unresolved => f.write_str("the name did not resolve to an IPv4 address"),
             Self::Internal => f.write_str("the prober could not probe"),
         }
     }

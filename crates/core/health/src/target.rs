@@ -70,7 +70,7 @@ impl From<ProbeFailure> for TargetReason {
         match failure {
             ProbeFailure::ResponseCode { .. } => Self::ResponseCodeMismatch,
             ProbeFailure::Timeout => Self::Timeout,
-            ProbeFailure::Connection => Self::FailedHealthChecks,
+            ProbeFailure::Connection | ProbeFailure::NoMatch | ProbeFailure::Unresolved => Self::FailedHealthChecks,
             ProbeFailure::Internal => Self::InternalError,
         }
     }

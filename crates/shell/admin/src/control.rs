@@ -40,7 +40,8 @@ fn get() -> String {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
-    /// A region, a zone, an edge's code, a load balancer (`region/name`) or a target (`address:port`).
+    /// A region, a zone, an edge's code, a load balancer (`region/name`), a target (`address:port`) or a DNS health
+    /// check (`check:NAME`, `unhealthy` only).
     pub what: String,
     /// `crash`, `blackhole`, `error`, `slow`, or `unhealthy` (the operator's word; nothing is broken).
     pub how: String,

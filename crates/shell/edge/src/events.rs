@@ -61,6 +61,22 @@ impl Events {
         }
     }
 
+    /// Logs the DNS health checks whose verdict is another one, of two views of one generation.
+    pub(crate) fn log_checks(before: &EdgeView, after: &EdgeView) {
+        if before.snapshot.generation != after.snapshot.generation {
+            return;
+        }
+        let pairs = before.health.checks.iter().zip(&after.health.checks);
+        for (check, (from, to)) in after.snapshot.dns.health_checks.iter().zip(pairs) {
+            let name = &check.name;
+            match (from, to) {
+                (true, false) => warn!(check = name, "DNS health check is unhealthy"),
+                (false, true) => info!(check = name, "DNS health check is healthy"),
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
     pub(crate) fn list(&self) -> Vec<HealthEvent> {
         self.0.iter().cloned().collect()
     }

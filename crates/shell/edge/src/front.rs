@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use perigee_dataplane::{Edge, EdgeView};
 use perigee_geo::{Atlas, PopIndex};
-use perigee_health::{Evidence, Forced, NodeKey, NodeReport, ProbeFailure, Sample};
+use perigee_health::{DnsCheckStatus, Evidence, Forced, NodeKey, NodeReport, ProbeFailure, Sample};
 use perigee_model::{LoadBalancerName, ProbeProtocol, RegionCode, Snapshot};
 use perigee_net::{Clock, Host, ProbeTarget, Shutdown, fetch};
 use tokio::sync::Notify;
@@ -12,15 +12,18 @@ use tracing::debug;
 use crate::HealthEvent;
 use crate::events::Events;
 
-/// Drives the front tier's machine: takes its samples, hands it evidence, publishes its view.
+/// Drives the front tier's machine: takes its samples and the probes of its DNS health checks, hands it evidence,
+/// publishes its view.
 ///
 /// Readers take the view without a lock; the machine itself sits behind a lock that is held for one call at a time.
 #[derive(Debug)]
 pub struct Front {
     machine: Mutex<(Edge, Events)>,
     view: Arc<ArcSwap<EdgeView>>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     changed: Notify,
+    /// Wakes who probes for the DNS health checks.
+    pub(crate) checks_changed: Notify,
 }
 
 impl Front {
@@ -28,7 +31,8 @@ impl Front {
     pub fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, pop: Option<PopIndex>, clock: Clock) -> Arc<Self> {
         let edge = Edge::new(snapshot, atlas, pop, clock.now());
         let view = Arc::new(ArcSwap::new(edge.view().clone()));
-        Arc::new(Self { machine: Mutex::new((edge, Events::default())), view, clock, changed: Notify::new() })
+        let machine = Mutex::new((edge, Events::default()));
+        Arc::new(Self { machine, view, clock, changed: Notify::new(), checks_changed: Notify::new() })
     }
 
     /// What to decide on now.
@@ -51,6 +55,7 @@ impl Front {
         let now = self.clock.now();
         self.with(|edge| edge.set_snapshot(snapshot, atlas, now));
         self.changed.notify_one();
+        self.checks_changed.notify_one();
     }
 
     /// Takes what a live connect showed.
@@ -65,6 +70,21 @@ impl Front {
     /// Sets or withdraws the operator's word on a load balancer.
     pub fn force(&self, region: &RegionCode, load_balancer: &LoadBalancerName, forced: Option<Forced>) {
         self.with(|edge| edge.force(region, load_balancer, forced));
+    }
+
+    /// Sets or withdraws the operator's word on a DNS health check. False when there is no such check.
+    pub fn force_check(&self, check: &str, forced: Option<Forced>) -> bool {
+        let is_there = self.view().snapshot.dns.health_checks.iter().any(|c| c.name == check);
+        if is_there {
+            self.with(|edge| edge.force_check(check, forced));
+            self.checks_changed.notify_one();
+        }
+        is_there
+    }
+
+    /// What is known of the DNS health checks, in the order of the snapshot.
+    pub fn check_statuses(&self) -> Vec<DnsCheckStatus> {
+        self.with(|edge| edge.check_statuses())
     }
 
     /// Takes a point of presence out of the anycast or puts it back.
@@ -103,13 +123,14 @@ impl Front {
     }
 
     /// One call of the machine; publishes the view if it is another one afterwards.
-    fn with<T>(&self, call: impl FnOnce(&mut Edge) -> T) -> T {
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Edge) -> T) -> T {
         let mut machine = self.lock();
         let (edge, events) = &mut *machine;
         let before = edge.view().clone();
         let result = call(edge);
         if !Arc::ptr_eq(&before, edge.view()) {
             events.compare(&before, edge.view(), self.clock.now());
+            Events::log_checks(&before, edge.view());
             self.view.store(edge.view().clone());
         }
         result

@@ -4,6 +4,7 @@
 //! It moves bytes and time; every choice is `perigee_dataplane::Edge`'s. It never reads payload. Start with [`Front`],
 //! the driver of that machine (a DNS server drives it too), and [`Proxy`].
 
+mod checks;
 mod events;
 mod flow;
 mod front;
@@ -14,6 +15,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
+pub use checks::CheckMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
 pub use metrics::Metrics;

@@ -27,7 +27,7 @@ struct Lab {
     pops: Arc<PopHosts>,
 }
 
-fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
+pub(crate) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     static DATA: OnceLock<(Arc<Database>, Tables, Overlay)> = OnceLock::new();
     let (database, tables, overlay) = DATA.get_or_init(|| {
         let tables = Tables::parse(shipped::REGIONS, shipped::REGION_RTT, shipped::EDGES).expect("shipped tables");

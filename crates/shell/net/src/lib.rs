@@ -6,21 +6,26 @@
 
 mod clock;
 mod crossings;
+mod dns_probe;
 mod fault;
 mod gate;
 mod host;
 mod listener;
+mod names;
 mod probe;
 pub mod proxy_protocol;
 mod shutdown;
 mod stream;
+mod unverified;
 
 pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
+pub use dns_probe::DnsProber;
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
 pub use host::Host;
 pub use listener::{HostListener, bind_tcp};
+pub use names::Names;
 pub use probe::{ProbeTarget, fetch, probe};
 pub use shutdown::{Shutdown, Task};
 pub use stream::{HostStream, connect, reset_on_drop};

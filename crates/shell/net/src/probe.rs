@@ -14,7 +14,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use crate::{Host, connect};
+use crate::{Host, connect, unverified};
 
 /// Greatest body a probe or sample reads.
 const BODY_MAX: usize = 256 * 1024;
@@ -106,7 +106,12 @@ where
             Limited::new(response.into_body(), BODY_MAX).collect().await.map_err(|_| ProbeFailure::Connection)?;
         Ok((status, body.to_bytes()))
     };
-    // The connection is polled here and dropped with the exchange: no task outlives the probe.
+    alongside(connection, exchange).await
+}
+
+/// Runs an exchange and the connection that carries it until the exchange is done. The connection is polled here and
+/// dropped with the exchange: no task outlives the probe.
+pub(crate) async fn alongside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
     tokio::pin!(exchange);
     tokio::pin!(connection);
     let mut connected = true;
@@ -132,7 +137,7 @@ fn host_header(target: &ProbeTarget) -> String {
     }
 }
 
-fn failure_of(error: io::Error) -> ProbeFailure {
+pub(crate) fn failure_of(error: io::Error) -> ProbeFailure {
     match error.kind() {
         io::ErrorKind::TimedOut => ProbeFailure::Timeout,
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ProbeFailure::Internal,
@@ -145,65 +150,4 @@ fn tls() -> TlsConnector {
     use std::sync::OnceLock;
     static CONNECTOR: OnceLock<TlsConnector> = OnceLock::new();
     CONNECTOR.get_or_init(|| TlsConnector::from(Arc::new(unverified::client_config()))).clone()
-}
-
-/// TLS without a look at the certificate: a health check asks whether something answers, not who.
-mod unverified {
-    use std::sync::Arc;
-
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{CryptoProvider, ring};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-
-    pub(super) fn client_config() -> ClientConfig {
-        let provider = Arc::new(ring::default_provider());
-        ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map(|builder| {
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Anyone(provider.clone())))
-                    .with_no_client_auth()
-            })
-            .unwrap_or_else(|_| unreachable!("ring supports the default protocol versions"))
-    }
-
-    #[derive(Debug)]
-    struct Anyone(Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
 }

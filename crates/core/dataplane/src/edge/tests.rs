@@ -282,3 +282,77 @@ fn a_known_place_decides_as_the_address_does() {
         assert_eq!(Some(by_place.pop()), pops.into_iter().find(|pop| !edge.view().dead_pops().contains(pop)));
     }
 }
+
+/// A snapshot with an endpoint check of one prober, and its inversion.
+fn checked() -> Arc<Snapshot> {
+    use perigee_model::dns::{DnsCheckKind, DnsHealthCheck, EndpointCheck, EndpointProtocol};
+    let mut snapshot = Snapshot::clone(&snapshot(Behaviour::Fast));
+    let endpoint = EndpointCheck {
+        protocol: EndpointProtocol::Tcp,
+        address: Some([192, 0, 2, 1].into()),
+        domain_name: None,
+        port: 80,
+        path: "/".into(),
+        search: None,
+        interval: Duration::from_secs(10),
+        threshold: 1,
+        sni: true,
+        checkers: 1,
+    };
+    let check = |name: &str, inverted| DnsHealthCheck {
+        name: name.into(),
+        kind: DnsCheckKind::Endpoint(endpoint.clone()),
+        inverted,
+        disabled: false,
+    };
+    snapshot.dns.health_checks = vec![check("a", false), check("b", true)];
+    Arc::new(snapshot)
+}
+
+#[test]
+fn the_view_carries_the_verdicts_of_the_dns_health_checks_and_keeps_them_over_samples_and_reloads() {
+    let snapshot = checked();
+    let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    assert_eq!(edge.view().health.checks, [true, false], "new checks, the second inverted");
+    while let Some(probe) = edge.poll_dns_probe(at(10_000)) {
+        let before = edge.view().clone();
+        let changed = edge.dns_probed(&probe, Err(ProbeFailure::Timeout), at(10_000));
+        assert!(changed && !Arc::ptr_eq(&before, edge.view()));
+    }
+    assert_eq!(edge.view().health.checks, [false, true]);
+    while let Some(sample) = edge.poll_sample(at(10_000)) {
+        edge.sampled(&sample, Ok(report(2)), at(10_000));
+    }
+    assert_eq!(edge.view().health.checks, [false, true]);
+    edge.set_snapshot(snapshot.clone(), atlas(&snapshot), at(10_000));
+    assert_eq!(edge.view().health.checks, [false, true]);
+    assert!(edge.force_check("b", Some(Forced::Unhealthy)));
+    assert_eq!(edge.view().health.checks, [false, false]);
+    assert!(edge.force_check("b", None) && !edge.force_check("nobody", None));
+    assert_eq!(edge.check_statuses()[1].votes, 0);
+}
+
+#[test]
+fn a_result_that_changes_no_verdict_leaves_the_view_as_it_is() {
+    let snapshot = checked();
+    let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    let before = edge.view().clone();
+    while let Some(probe) = edge.poll_dns_probe(at(10_000)) {
+        assert!(!edge.dns_probed(&probe, Ok(()), at(10_000)));
+    }
+    assert!(Arc::ptr_eq(&before, edge.view()));
+}
+
+#[test]
+fn an_edge_that_nobody_probes_for_is_settled_and_not_woken_for_its_checks() {
+    let snapshot = checked();
+    let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    while let Some(sample) = edge.poll_sample(at(0)) {
+        edge.sampled(&sample, Ok(report(2)), at(0));
+    }
+    assert!(edge.is_settled() && edge.is_steady());
+    edge.skip_to(at(60_000));
+    assert!(edge.poll_timeout() >= Some(at(60_000)), "only samples wake it");
+    assert!(edge.poll_dns_timeout() < Some(at(10_000)), "a driver that probes is told of the probes");
+    assert_eq!(edge.view().health.checks, [true, false]);
+}

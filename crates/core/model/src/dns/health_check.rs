@@ -33,6 +33,22 @@ pub enum DnsCheckKind {
     },
 }
 
+impl DnsCheckKind {
+    /// Its type by the name of the Route 53 API, such as `HTTP_STR_MATCH`.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Calculated { .. } => "CALCULATED",
+            Self::Endpoint(EndpointCheck { protocol, search, .. }) => match (protocol, search) {
+                (EndpointProtocol::Http, None) => "HTTP",
+                (EndpointProtocol::Http, Some(_)) => "HTTP_STR_MATCH",
+                (EndpointProtocol::Https, None) => "HTTPS",
+                (EndpointProtocol::Https, Some(_)) => "HTTPS_STR_MATCH",
+                (EndpointProtocol::Tcp, _) => "TCP",
+            },
+        }
+    }
+}
+
 /// Probes of an endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndpointCheck {
