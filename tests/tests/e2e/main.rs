@@ -1,6 +1,7 @@
 //! The whole stack on real sockets: what a user types and a client sees.
 
 mod bad_input;
+mod caches;
 mod configuration;
 mod dns;
 mod drain;
