@@ -8,4 +8,5 @@ mod drain;
 mod faults;
 mod flows;
 mod idle;
+mod second_reader;
 mod start;
