@@ -68,11 +68,12 @@ type Shared = Arc<Mutex<Vec<Seen>>>;
 
 /// Plays a failover of Seoul with answers of `ttl_s`, seen through one cache of each of `kinds`.
 ///
-/// Panics when a cache does not follow, long after it should have.
-pub fn play(kinds: &[Kind], ttl_s: u32) -> Failover {
+/// Seoul dies `later` than it could, so that several runs meet health samples and caches at other moments. Panics when a cache does not follow, long after it should have.
+pub fn play(kinds: &[Kind], ttl_s: u32, later: Duration) -> Failover {
     let mut tables = String::new();
     for name in names().chain(["pause".to_owned()]) {
-        tables += &format!("[dns.names.{name}]\npolicy = \"latency\"\nload_balancer = \"shop\"\nttl_seconds = {ttl_s}\n");
+        tables +=
+            &format!("[dns.names.{name}]\npolicy = \"latency\"\nload_balancer = \"shop\"\nttl_seconds = {ttl_s}\n");
     }
     let stack = Stack::with(&Setup { tables, ..Setup::default() });
     let server = stack.slot().dns();
@@ -107,6 +108,7 @@ pub fn play(kinds: &[Kind], ttl_s: u32) -> Failover {
     let limit = Duration::from_secs(u64::from(longest) + 10);
     let all = |holds: fn(&Seen) -> bool| clients.iter().all(|(_, _, seen, _)| lock(seen).iter().all(holds));
     until("every name was asked for", limit, || all(|seen| seen.first.is_some()));
+    std::thread::sleep(later);
     let killed = stack.kill(SEOUL, "crash");
     let direct = |of: fn(&Seen) -> Option<u64>| lock(&clients[0].2).iter().map(of).collect::<Option<Vec<u64>>>();
     until("the server's answer has changed", DETECTION, || direct(|seen| seen.away).is_some());

@@ -17,3 +17,4 @@ pub mod program;
 pub mod slot;
 pub mod stack;
 pub mod wait;
+pub mod zonemaster;

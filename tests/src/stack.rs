@@ -70,7 +70,13 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { behaviour: "fast".to_owned(), dials: [100, 100], tables: String::new(), further_regions: Vec::new(), dns_port: 5_300 }
+        Self {
+            behaviour: "fast".to_owned(),
+            dials: [100, 100],
+            tables: String::new(),
+            further_regions: Vec::new(),
+            dns_port: 5_300,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A failover as clients behind resolvers see it, whose caches keep the old answer for what is left of its TTL.
 
+use std::time::Duration;
+
 use perigee_tests::cache::{Kind, Manner};
 use perigee_tests::failover::{Course, play};
 use perigee_tests::figures::Figures;
@@ -37,12 +39,11 @@ fn is_the_residue_of_a_ttl(what: &str, residues_ms: &[u64], lifetime_s: u32) {
 
 #[test]
 fn clients_behind_unbound_and_dnsmasq_follow_within_detection_and_ttl() {
-    let played = play(&KINDS, TTL_S);
+    let played = play(&KINDS, TTL_S, Duration::ZERO);
     let mut figures = Figures::of("clients_behind_unbound_and_dnsmasq_follow_within_detection_and_ttl");
     figures.note("kill to the server's new answer", played.detect_ms, "ms");
-    let residue = |course: &Course| -> Vec<u64> {
-        course.away_ms.iter().map(|ms| ms.saturating_sub(played.detect_ms)).collect()
-    };
+    let residue =
+        |course: &Course| -> Vec<u64> { course.away_ms.iter().map(|ms| ms.saturating_sub(played.detect_ms)).collect() };
     for course in &played.courses {
         let Some(kind) = course.kind else { continue };
         let (away, back) = (residue(course), &course.back_ms);

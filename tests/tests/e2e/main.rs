@@ -10,3 +10,4 @@ mod flows;
 mod idle;
 mod second_reader;
 mod start;
+mod zonemaster;
