@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod caches;
+mod clients;
 mod configuration;
 mod dns;
 mod drain;
