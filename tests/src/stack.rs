@@ -64,8 +64,8 @@ pub struct Setup {
     /// More regions by their codes, each with a load balancer `shop` for DNS alone; their nodes are in
     /// [`FURTHER_NETWORK`] and the networks behind it, in this order.
     pub further_regions: Vec<String>,
-    /// The zone.
-    pub zone: String,
+    /// More lines of the table `[dns]`, such as `zone`.
+    pub dns: String,
     /// The port of DNS; 5300 unless a judge knows no other than its own.
     pub dns_port: u16,
 }
@@ -77,7 +77,7 @@ impl Default for Setup {
             dials: [100, 100],
             tables: String::new(),
             further_regions: Vec::new(),
-            zone: "perigee.test".to_owned(),
+            dns: String::new(),
             dns_port: 5_300,
         }
     }
@@ -345,12 +345,12 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         )
     };
     let main = format!(
-        "behaviour = \"{}\"\n[dns]\nlisten = \"{}\"\nzone = \"{}\"\n[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
+        "behaviour = \"{}\"\n[dns]\nlisten = \"{}\"\n{}[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
          addresses = [\"{}\", \"{}\"]\n[[accelerators.shop.listeners]]\n\
          port_ranges = [{{ from_port = 8080, to_port = 8080 }}]\n{}{}",
         setup.behaviour,
         SocketAddr::new(slot.dns().ip(), setup.dns_port),
-        setup.zone,
+        setup.dns,
         slot.admin(),
         setup.tables,
         slot.accelerator(0).ip(),

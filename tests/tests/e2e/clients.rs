@@ -176,7 +176,7 @@ fn dig_kdig_and_drill_see_what_the_rfcs_promise() {
     let label = |letter: &str| letter.repeat(50);
     let zone = format!("{}.{}.test", label("y"), label("z"));
     let tables = format!("[dns.names.{long}]\npolicy = \"latency\"\nload_balancer = \"shop\"\n");
-    let of_long_names = Stack::with(&Setup { zone: zone.clone(), tables, ..Setup::default() });
+    let of_long_names = Stack::with(&Setup { dns: format!("zone = \"{zone}\"\n"), tables, ..Setup::default() });
     let why = format!("_why.{long}.{zone}");
     let mut figures = Figures::of("dig_kdig_and_drill_see_what_the_rfcs_promise");
     let mut wrong = Vec::new();
