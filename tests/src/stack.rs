@@ -18,6 +18,9 @@ use crate::wait::{unix_ms, until};
 
 pub use crate::compose::{SEOUL, TOKYO};
 
+/// The network of the first further region, see [`Slot::node`].
+pub const FURTHER_NETWORK: u8 = 101;
+
 /// How long a stack may take to serve: its first health checks take a moment.
 const START: Duration = Duration::from_secs(20);
 /// How long it may take to end; its own drain takes 30 s at most.
@@ -58,11 +61,25 @@ pub struct Setup {
     pub dials: [u8; 2],
     /// More tables of `perigee.toml`, such as `[timing]` or `[limits]`.
     pub tables: String,
+    /// More regions by their codes, each with a load balancer `shop` for DNS alone; their nodes are in
+    /// [`FURTHER_NETWORK`] and the networks behind it, in this order.
+    pub further_regions: Vec<String>,
+    /// More lines of the table `[dns]`, such as `zone`.
+    pub dns: String,
+    /// The port of DNS; 5300 unless a judge knows no other than its own.
+    pub dns_port: u16,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { behaviour: "fast".to_owned(), dials: [100, 100], tables: String::new() }
+        Self {
+            behaviour: "fast".to_owned(),
+            dials: [100, 100],
+            tables: String::new(),
+            further_regions: Vec::new(),
+            dns: String::new(),
+            dns_port: 5_300,
+        }
     }
 }
 
@@ -328,11 +345,12 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         )
     };
     let main = format!(
-        "behaviour = \"{}\"\n[dns]\nlisten = \"{}\"\n[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
+        "behaviour = \"{}\"\n[dns]\nlisten = \"{}\"\n{}[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
          addresses = [\"{}\", \"{}\"]\n[[accelerators.shop.listeners]]\n\
          port_ranges = [{{ from_port = 8080, to_port = 8080 }}]\n{}{}",
         setup.behaviour,
-        slot.dns(),
+        SocketAddr::new(slot.dns().ip(), setup.dns_port),
+        setup.dns,
         slot.admin(),
         setup.tables,
         slot.accelerator(0).ip(),
@@ -340,10 +358,15 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         group(SEOUL, setup.dials[0]),
         group(TOKYO, setup.dials[1]),
     );
+    let further = setup.further_regions.iter().map(String::as_str).zip(FURTHER_NETWORK..);
+    let mut regions = [(SEOUL, 82), (TOKYO, 81)].into_iter().chain(further);
     let written = fs::create_dir_all(dir.join("regions"))
         .and_then(|()| fs::write(dir.join("perigee.toml"), main))
-        .and_then(|()| fs::write(dir.join(format!("regions/{SEOUL}.toml")), region(slot, SEOUL, 82)))
-        .and_then(|()| fs::write(dir.join(format!("regions/{TOKYO}.toml")), region(slot, TOKYO, 81)));
+        .and_then(|()| {
+            regions.try_for_each(|(code, network)| {
+                fs::write(dir.join(format!("regions/{code}.toml")), region(slot, code, network))
+            })
+        });
     written.unwrap_or_else(|e| panic!("cannot write {}: {e}", dir.display()));
 }
 

@@ -2,13 +2,27 @@
 //!
 //! Programs are installed only by root on a system with apt; anyone else is told what is missing, all at once.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::exec::{Failure, cargo, command, output, run, succeeds, wait_until};
 
 /// Programs of the end-to-end tests and of the README's tour, and the Debian packages that hold them.
-const PROGRAMS: &[(&str, &str)] = &[("dig", "bind9-dnsutils"), ("curl", "curl")];
+///
+/// Where Debian starts unbound's service with its package, that one stays at 127.0.0.1, where no test is.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("drill", "ldnsutils"),
+    ("kdig", "knot-dnsutils"),
+    ("unbound", "unbound"),
+    ("zonemaster-cli", "zonemaster-cli"),
+];
+
+/// Where daemons are, which the `PATH` of a person who is not root does not hold.
+const DAEMONS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// How long a Docker engine that was just started may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);
@@ -74,7 +88,7 @@ fn engine_answers() -> bool {
 
 fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).chain(DAEMONS.map(PathBuf::from)).any(|folder| folder.join(program).is_file())
 }
 
 fn install(packages: Vec<&str>) -> Result<(), Failure> {
@@ -106,6 +120,17 @@ mod tests {
     fn a_program_on_the_path_exists_and_another_does_not() {
         assert!(exists("sh"));
         assert!(!exists("perigee-no-such-program"));
+    }
+
+    #[test]
+    fn every_program_that_a_test_runs_is_installed() {
+        let text = std::fs::read_to_string(crate::exec::root().join("tests/src/program.rs")).unwrap();
+        let list = text.split("PACKAGES").nth(1).and_then(|rest| rest.split("];").next()).unwrap();
+        let lines: Vec<&str> = list.lines().map(str::trim).filter(|line| line.starts_with('(')).collect();
+        assert!(lines.len() > 4, "{lines:?}");
+        for line in lines {
+            assert!(PROGRAMS.iter().any(|pair| line == format!("{pair:?},")), "{line} is not in PROGRAMS");
+        }
     }
 
     #[test]

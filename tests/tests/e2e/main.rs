@@ -1,10 +1,14 @@
 //! The whole stack on real sockets: what a user types and a client sees.
 
 mod bad_input;
+mod caches;
+mod clients;
 mod configuration;
 mod dns;
 mod drain;
 mod faults;
 mod flows;
 mod idle;
+mod second_reader;
 mod start;
+mod zonemaster;
