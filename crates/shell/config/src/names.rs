@@ -226,11 +226,14 @@ mod tests {
 
     #[test]
     fn a_dns_name_may_be_the_apex_or_a_wildcard_and_ends_in_its_zone() {
-        for (name, whole) in [("@", "a.test"), ("*", "*.a.test"), ("*.b", "*.b.a.test"), ("_sip._tcp", "_sip._tcp.a.test")] {
+        for (name, whole) in
+            [("@", "a.test"), ("*", "*.a.test"), ("*.b", "*.b.a.test"), ("_sip._tcp", "_sip._tcp.a.test")]
+        {
             assert_eq!(check_dns_name(name, "a.test"), Ok(whole.to_owned()));
         }
         let long = ["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(63)].join(".");
-        for bad in ["", ".", "a..b", "-a", "a.", "A", "a.*", "a*", "**", "é", "_why", "_why.b", &"x".repeat(64), &long] {
+        for bad in ["", ".", "a..b", "-a", "a.", "A", "a.*", "a*", "**", "é", "_why", "_why.b", &"x".repeat(64), &long]
+        {
             assert!(check_dns_name(bad, "a.test").is_err(), "{bad}");
         }
     }

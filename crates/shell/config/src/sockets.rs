@@ -68,7 +68,10 @@ impl Sockets {
         let mut furthest: Option<&Claim> = None;
         for claim in &self.claims {
             match furthest {
-                Some(far) if (far.transport, far.address) == (claim.transport, claim.address) && far.ports.end() >= claim.ports.start() => {
+                Some(far)
+                    if (far.transport, far.address) == (claim.transport, claim.address)
+                        && far.ports.end() >= claim.ports.start() =>
+                {
                     if far.owner != claim.owner {
                         report(cx, far, claim);
                     }
@@ -83,13 +86,7 @@ impl Sockets {
 }
 
 impl Claim {
-    fn new(
-        place: &Node<'_>,
-        transport: Transport,
-        address: IpAddr,
-        ports: RangeInclusive<u16>,
-        owner: String,
-    ) -> Self {
+    fn new(place: &Node<'_>, transport: Transport, address: IpAddr, ports: RangeInclusive<u16>, owner: String) -> Self {
         let (cx, tag) = (place.cx, Some(place.value.tag()));
         Self {
             transport,

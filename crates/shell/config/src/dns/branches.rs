@@ -68,8 +68,6 @@ pub(super) struct At {
     pub(super) region: Option<RegionIndex>,
     /// The policy that picks this; simple at a name itself.
     pub(super) of: Kind,
-    /// Whether this is the name itself and no branch.
-    pub(super) is_name: bool,
     /// Groups around this.
     pub(super) depth: usize,
 }
@@ -104,6 +102,9 @@ impl<'a> Trees<'a, '_> {
         }
         let policy = policy(t, kind)?;
         if let Some(node) = short {
+            if let Some(ttl) = t.get("ttl_seconds") {
+                ttl.problem("has nothing to say here: the load balancers have a TTL of their own");
+            }
             return self.short_form(&node);
         }
         let records = t.need("records")?;
@@ -116,7 +117,7 @@ impl<'a> Trees<'a, '_> {
         // The group's place is in front of its children's.
         let index = self.push(PolicyNode::Group(PolicyGroup { policy, branches: Vec::new() }));
         let mut group = Group::default();
-        let at = At { of: kind, is_name: false, depth: at.depth + 1, ..at };
+        let at = At { of: kind, depth: at.depth + 1, ..at };
         let made: Vec<_> = list.iter().filter_map(|node| self.branch(node, &mut group, at)).collect();
         if kind == Kind::Failover && t.cx.count() == before && !group.taken.has_both_roles() {
             records.problem("needs one PRIMARY and one SECONDARY record");
@@ -149,7 +150,10 @@ impl<'a> Trees<'a, '_> {
             && inside == Kind::Simple
             && t.get("load_balancer").is_none()
         {
-            node.problem(format!("has nothing to say here: no load balancer stands here, and {} picks by none", kind.name()));
+            node.problem(format!(
+                "has nothing to say here: no load balancer stands here, and {} picks by none",
+                kind.name()
+            ));
         }
         let key = group.taken.read(&t, kind, own);
         let health_check = t.get("health_check").and_then(|n| self.checks.find(&n));
@@ -174,7 +178,9 @@ impl<'a> Trees<'a, '_> {
         }
         let set_identifier = match identifier {
             Some(given) => given?,
-            None => key.identifier.or(made.label).map_or_else(|| format!("record-{}", group.identifiers.len() + 1), cut),
+            None => {
+                key.identifier.or(made.label).map_or_else(|| format!("record-{}", group.identifiers.len() + 1), cut)
+            }
         };
         if !group.identifiers.insert(set_identifier.clone()) {
             let what = quoted(&set_identifier);

@@ -73,7 +73,13 @@ fn check<'a>(name: &str, node: &Node<'a>, checks: &Checks<'_>) -> (Option<DnsHea
     let Some(kind) = t.need("type").and_then(|n| n.choice(&BUILT, &UNBUILT)) else { return (None, Vec::new()) };
     let inverted = t.bool_or("inverted", false);
     let disabled = t.bool_or("disabled", false);
-    t.unbuilt(&["regions", "measure_latency", "alarm_identifier", "insufficient_data_health_status", "routing_control_arn"]);
+    t.unbuilt(&[
+        "regions",
+        "measure_latency",
+        "alarm_identifier",
+        "insufficient_data_health_status",
+        "routing_control_arn",
+    ]);
     let (kind, children) = match kind {
         Some((protocol, matches)) => (endpoint(&t, protocol, matches).map(DnsCheckKind::Endpoint), Vec::new()),
         None => calculated(&t, checks),
@@ -125,7 +131,10 @@ fn endpoint(t: &Table<'_>, protocol: EndpointProtocol, matches: bool) -> Option<
     let address = t.get("ip_address");
     let domain = t.get("fully_qualified_domain_name");
     if address.is_none() && domain.is_none() {
-        t.problem_at("ip_address", "is missing: where to look, by ip_address or fully_qualified_domain_name".to_owned());
+        t.problem_at(
+            "ip_address",
+            "is missing: where to look, by ip_address or fully_qualified_domain_name".to_owned(),
+        );
     }
     let address = address.and_then(|n| n.parse(check_host_address));
     let domain_name = domain.and_then(|n| n.parse(check_host_name));

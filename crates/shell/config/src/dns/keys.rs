@@ -160,8 +160,11 @@ impl Taken {
     }
 
     fn place(&mut self, t: &Table<'_>, region: Option<OwnRegion<'_>>) -> Option<Key> {
-        t.unbuilt(&["local_zone_group"]);
         let bias = t.int_or("bias", -99..=99, 0);
+        if let Some(node) = t.get("local_zone_group") {
+            node.problem("is not built yet; region, or latitude and longitude, say where the record is");
+            return None;
+        }
         let (latitude, longitude) = (t.get("latitude"), t.get("longitude"));
         let (location, identifier, node) = match (&latitude, &longitude) {
             (Some(north), Some(east)) => {

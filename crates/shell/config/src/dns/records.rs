@@ -33,6 +33,9 @@ impl<'a> Trees<'a, '_> {
         let given: Vec<(&str, Node<'a>)> = TARGETS.iter().filter_map(|key| Some((*key, t.get(key)?))).collect();
         let others = t.get("values").map(|n| (values::read(&n, is_multivalue), n));
         let own_ttl = t.get("ttl_seconds");
+        if let Some(node) = t.get("records") {
+            node.problem("needs a policy beside it that picks one of them");
+        }
         for (_, node) in given.iter().skip(1) {
             node.problem("clash: a record has one of addresses, load_balancer, accelerator and alias");
         }
@@ -50,12 +53,11 @@ impl<'a> Trees<'a, '_> {
                 }
                 if let Some(ttl) = &own_ttl
                     && others.is_none()
-                    && !at.is_name
                 {
                     ttl.problem("has nothing to say here: an alias has its target's TTL");
                 }
                 match *key {
-                    "load_balancer" => (self.load_balancer(t, node, at), node.value.as_str().map(str::to_owned)),
+                    "load_balancer" => self.load_balancer(t, node, at)?,
                     "accelerator" => (self.accelerator(node), node.value.as_str().map(str::to_owned)),
                     _ => match self.alias(node)? {
                         Aliased::Target(target) => (Some(target), node.value.as_str().map(str::to_owned)),
@@ -71,17 +73,14 @@ impl<'a> Trees<'a, '_> {
             }
         };
         self.note_types(others.as_ref(), !given.is_empty());
-        let record = PolicyRecord {
-            ttl: at.ttl,
-            target: target?,
-            others: others.map(|(values, _)| values).unwrap_or_default(),
-        };
+        let record =
+            PolicyRecord { ttl: at.ttl, target: target?, others: others.map(|(values, _)| values).unwrap_or_default() };
         let is_alias = !matches!(record.target, RecordTarget::Addresses(_));
         Some(Made { node: self.push(PolicyNode::Record(record)), label, is_alias })
     }
 
-    /// The region is the record's own, or that of a branch around it.
-    fn load_balancer(&self, t: &Table<'a>, node: &Node<'a>, at: At) -> Option<RecordTarget> {
+    /// A load balancer with its label. The region is the record's own, or that of a branch around it.
+    fn load_balancer(&self, t: &Table<'a>, node: &Node<'a>, at: At) -> Option<(Option<RecordTarget>, Option<String>)> {
         let name = node.str()?;
         let Some(region) = at.region else {
             if t.get("region").is_none() {
@@ -89,13 +88,13 @@ impl<'a> Trees<'a, '_> {
             }
             return None;
         };
-        let region = self.names.regions().find(|r| r.index == region)?;
+        let (code, region) = self.names.coded_regions().find(|(_, r)| r.index == region)?;
         let found: Option<LoadBalancerIndex> = region.load_balancers.get(name).copied();
         if found.is_none() && region.known {
             let known = listed(region.load_balancers.keys().copied());
-            node.problem(format!("its region has no load balancer {}; it has {known}", quoted(name)));
+            node.problem(format!("{code} has no load balancer {}; it has {known}", quoted(name)));
         }
-        found.map(RecordTarget::LoadBalancer)
+        Some((found.map(RecordTarget::LoadBalancer), Some(format!("{code}/{name}"))))
     }
 
     fn accelerator(&self, node: &Node<'a>) -> Option<RecordTarget> {

@@ -5,9 +5,7 @@ use figment::value::Value;
 use perigee_model::dns::{
     BranchKey, Policy, PolicyBranch, PolicyGroup, PolicyName, PolicyNode, PolicyRecord, RecordTarget, RecordValues,
 };
-use perigee_model::{
-    LatencyName, LoadBalancerName, PolicyNameIndex, PolicyNodeIndex, Region, RegionIndex, ZoneIndex,
-};
+use perigee_model::{LatencyName, LoadBalancerName, PolicyNameIndex, PolicyNodeIndex, Region, RegionIndex, ZoneIndex};
 
 use super::aliases::{self, Tree};
 use super::branches::{At, Kind, Made, POLICIES};
@@ -153,7 +151,7 @@ impl<'a> Trees<'a, '_> {
         // What stands at a name whose policy is not known cannot be judged.
         let kind = t.need("policy").and_then(|n| n.choice(&POLICIES, &[]))?;
         let ttl = t.seconds_or("ttl_seconds", 5..=300, 30);
-        let mut at = At { ttl, region: None, of: Kind::Simple, is_name: true, depth: 0 };
+        let mut at = At { ttl, region: None, of: Kind::Simple, depth: 0 };
         let made = if kind == Kind::Simple {
             at.region = t.get("region").and_then(|n| self.own_region(&n)).map(|r| r.index);
             if let Some(node) = t.get("region")

@@ -10,15 +10,18 @@ const MAX_VALUES: usize = 400;
 const MAX_BYTES: usize = 4_000;
 
 /// The types that routing policies take (`spec/dns.md` section 2.1), addresses aside.
-const TYPES: [&str; 12] =
-    ["CAA", "CNAME", "HTTPS", "MX", "NAPTR", "PTR", "SPF", "SRV", "SSHFP", "SVCB", "TLSA", "TXT"];
+const TYPES: [&str; 12] = ["CAA", "CNAME", "HTTPS", "MX", "NAPTR", "PTR", "SPF", "SRV", "SSHFP", "SVCB", "TLSA", "TXT"];
 
 /// Reads values by type. Whether a value is one of its type, only the DNS server knows.
 ///
 /// `is_multivalue`: one value a type, and no CNAME.
 pub(super) fn read(node: &Node<'_>, is_multivalue: bool) -> Vec<RecordValues> {
     let mut made = Vec::new();
-    for (name, node) in node.entries().unwrap_or_default() {
+    let Some(types) = node.entries() else { return made };
+    if types.is_empty() {
+        node.problem("is empty: a type and its values, such as { TXT = [\"\\\"text\\\"\"] }");
+    }
+    for (name, node) in types {
         if !TYPES.contains(&name) {
             node.problem(match name {
                 "A" | "AAAA" => "stands in `addresses`, not in `values`".to_owned(),

@@ -88,8 +88,7 @@ fn signing(node: &Node<'_>, base: Option<&Path>) -> Option<ZoneSigning> {
     const BUILT: [(&str, SigningAlgorithm); 2] =
         [("ecdsap256sha256", SigningAlgorithm::EcdsaP256Sha256), ("ed25519", SigningAlgorithm::Ed25519)];
     let t = node.table()?;
-    let algorithm =
-        t.or("algorithm", SigningAlgorithm::default(), "ecdsap256sha256", |n| n.choice(&BUILT, &UNBUILT));
+    let algorithm = t.or("algorithm", SigningAlgorithm::default(), "ecdsap256sha256", |n| n.choice(&BUILT, &UNBUILT));
     let key_directory = t.get("key_directory").and_then(|n| directory(&n, base));
     let nsec3 = t.bool_or("nsec3", false);
     t.finish();
