@@ -47,6 +47,7 @@ impl Edge {
         let health = self.monitor.view(&snapshot);
         let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
         view.dead_pops.clone_from(&self.view.dead_pops);
+        view.prepare_as(&self.view);
         self.view = Arc::new(view);
     }
 
@@ -123,7 +124,7 @@ impl Edge {
         let changed = health != *self.view.health.load_balancer(index);
         if changed {
             let mut view = EdgeView::clone(&self.view);
-            view.health.load_balancers[index.0] = health;
+            view.set_load_balancer(index, health);
             self.view = Arc::new(view);
         }
         changed

@@ -1,5 +1,6 @@
 //! Everything about a client's place and the way from there, made once and read without allocation.
 
+mod areas;
 mod blocks;
 mod build;
 mod orders;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use perigee_model::{Location, RegionIndex};
 use serde::Serialize;
 
+use crate::areas::Continents;
 use crate::database::NO_PLACE;
 use crate::distance::{Direction, access_ms, great_circle_km};
 use crate::overlay::OverlayMaps;
@@ -20,6 +22,7 @@ use crate::{Database, Place, Pop, embedded_ipv4};
 pub use blocks::AddressBlock;
 use orders::Orders;
 use scope::{Scopes, UNKNOWN};
+pub(crate) use scope::{uniform_prefix, with_transition};
 
 /// Position of a place in its atlas; means nothing in another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -80,6 +83,7 @@ pub struct Atlas {
     here: PlaceIndex,
     /// Where clients of a country are taken to be when a place has no location.
     stand_ins: BTreeMap<Arc<str>, Location>,
+    continents: Continents,
     pops: Vec<Pop>,
     pop_directions: Vec<Direction>,
     orders: Orders,

@@ -25,6 +25,10 @@ const IPV6_BLOCK_BITS: u32 = 80;
 #[derive(Debug)]
 pub struct Database {
     pub(crate) places: Vec<Place>,
+    /// By place: the code of the state, in the USA.
+    pub(crate) subdivisions: Vec<Option<&'static str>>,
+    /// Continents of the countries that have records with both.
+    pub(crate) continents: BTreeMap<String, &'static str>,
     pub(crate) ipv4: RangeMap<u32>,
     /// By the upper 64 bits: no boundary lies below a /48.
     pub(crate) ipv6: RangeMap<u64>,
@@ -52,12 +56,14 @@ impl Database {
         };
         let ipv4 = walk.ipv4(&reader)?;
         let ipv6 = walk.ipv6(&reader)?;
-        let places = walk.places.list;
+        let Places { list: places, subdivisions, continents, .. } = walk.places;
         if places.iter().all(|p| p.country.is_empty() && p.location.is_none()) {
             return Err(GeoError::NoPlaces { kind: printable(&metadata.database_type) });
         }
         Ok(Self {
             places,
+            subdivisions,
+            continents,
             ipv4,
             ipv6,
             kind: printable(&metadata.database_type),
@@ -179,13 +185,16 @@ impl Walk {
     }
 }
 
-/// City, country and the bits of the coordinates: a place as something to order by.
-type Content = (Arc<str>, Arc<str>, Option<[u64; 2]>);
+/// City, country, the bits of the coordinates and the state: a place as something to order by.
+type Content = (Arc<str>, Arc<str>, Option<[u64; 2]>, Option<&'static str>);
 
 /// The places seen so far; each record is decoded once and equal ones share a place.
 #[derive(Default)]
 struct Places {
     list: Vec<Place>,
+    subdivisions: Vec<Option<&'static str>>,
+    /// The first continent that a country's records name.
+    continents: BTreeMap<String, &'static str>,
     /// By the record's offset. Never iterated, and the hasher has no seed: the result depends on the bytes alone.
     by_offset: HashMap<usize, u32, BuildHasherDefault<DefaultHasher>>,
     by_content: BTreeMap<Content, u32>,
@@ -200,15 +209,20 @@ impl Places {
         }
         let record: Record = found.decode()?.unwrap_or_default();
         let country = record.country();
+        if let Some(continent) = record.continent().filter(|_| !country.is_empty()) {
+            self.continents.entry(country.clone()).or_insert(continent);
+        }
+        let subdivision = record.subdivision();
         let country = Arc::clone(self.countries.entry(country).or_insert_with_key(|c| c.as_str().into()));
         let place = Place { city: record.city().into(), country, location: record.location() };
         let index = if place == Place::unknown() {
             NO_PLACE
         } else {
             let bits = place.location.map(|l| [l.latitude.to_bits(), l.longitude.to_bits()]);
-            let key = (Arc::clone(&place.city), Arc::clone(&place.country), bits);
+            let key = (Arc::clone(&place.city), Arc::clone(&place.country), bits, subdivision);
             *self.by_content.entry(key).or_insert_with(|| {
                 self.list.push(place);
+                self.subdivisions.push(subdivision);
                 (self.list.len() - 1) as u32
             })
         };

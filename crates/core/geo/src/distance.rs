@@ -32,11 +32,12 @@ pub fn access_ms(km: f64) -> f64 {
 /// A point as a unit vector, so that comparing distances takes three multiplications and no trigonometry.
 ///
 /// Sine, cosine and arc sine are not the platform's: orders of regions are the same to the last bit everywhere.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Direction([f64; 3]);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Direction([f64; 3]);
 
 impl Direction {
-    pub(crate) fn of(location: Location) -> Self {
+    /// The direction of a location.
+    pub fn of(location: Location) -> Self {
         let (lat_sin, lat_cos) = libm::sincos(location.latitude.to_radians());
         let (lon_sin, lon_cos) = libm::sincos(location.longitude.to_radians());
         Self([lat_cos * lon_cos, lat_cos * lon_sin, lat_sin])
@@ -48,8 +49,16 @@ impl Direction {
         self.0.iter().zip(other.0).map(|(a, b)| (a - b) * (a - b)).sum()
     }
 
-    pub(crate) fn km(self, other: Self) -> f64 {
+    /// Great-circle distance in kilometres, 0 to about 20,015.
+    pub fn km(self, other: Self) -> f64 {
         2.0 * EARTH_KM * libm::asin((self.chord_squared(other).sqrt() / 2.0).min(1.0))
+    }
+
+    /// The direction between `points`; none without points and when they cancel out.
+    pub fn middle(points: impl Iterator<Item = Self>) -> Option<Self> {
+        let sum = points.fold([0.0; 3], |sum, point| std::array::from_fn(|i| sum[i] + point.0[i]));
+        let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+        (length > 1e-9).then(|| Self(sum.map(|x| x / length)))
     }
 
     /// The position of the nearest of `points` for which `usable` holds; the first of equals.

@@ -3,6 +3,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::areas;
 use crate::place::{is_country, location};
 
 /// Longest name that is kept, in characters; no real name comes near, and names travel in DNS answers.
@@ -12,14 +13,16 @@ const NAME_CHARS_MAX: usize = 64;
 ///
 /// | layout | fields |
 /// | --- | --- |
-/// | GeoIP2, GeoLite2, DB-IP | `city.names.en`, `subdivisions[0].names.en`, `country.iso_code`, `location.latitude` and `.longitude` |
-/// | flat | `city`, `region`, `country_code` or `country`, `latitude`/`lat` and `longitude`/`lng`/`lon`, as numbers or text |
+/// | GeoIP2, GeoLite2, DB-IP | `city.names.en`, `subdivisions[0].names.en` and `.iso_code`, `continent.code`, `country.iso_code`, `location.latitude` and `.longitude` |
+/// | flat | `city`, `region`, `continent_code`, `country_code` or `country`, `latitude`/`lat` and `longitude`/`lng`/`lon`, as numbers or text |
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Record {
     city: Loose,
     subdivisions: Loose,
     region: Loose,
+    continent: Loose,
+    continent_code: Loose,
     country: Loose,
     registered_country: Loose,
     country_code: Loose,
@@ -50,6 +53,21 @@ impl Record {
         codes.into_iter().flatten().map(|c| c.to_ascii_uppercase()).find(|c| is_country(c)).unwrap_or_default()
     }
 
+    /// The continent's code, if it is one of the seven.
+    pub(crate) fn continent(&self) -> Option<&'static str> {
+        let codes = [&self.continent.code, &self.continent_code.text, &self.continent.text];
+        codes.into_iter().flatten().find_map(|code| areas::continent(code))
+    }
+
+    /// The code of the state, for places in the USA whose state is one.
+    pub(crate) fn subdivision(&self) -> Option<&'static str> {
+        if self.country() != "US" {
+            return None;
+        }
+        let names = [&self.subdivisions.code, &self.subdivisions.text, &self.region.text];
+        names.into_iter().flatten().find_map(|name| areas::state(name))
+    }
+
     /// None when either coordinate is missing or out of range.
     pub(crate) fn location(&self) -> Option<perigee_model::Location> {
         let latitude = self.location.latitude.or_else(|| self.latitude.degrees()).or_else(|| self.lat.degrees())?;
@@ -66,7 +84,7 @@ struct Loose {
     /// The text itself, or of a map its English name.
     text: Option<String>,
     number: Option<f64>,
-    /// Of a map: `iso_code`.
+    /// Of a map: `iso_code`, or `code` as continents have it.
     code: Option<String>,
     latitude: Option<f64>,
     longitude: Option<f64>,
@@ -137,6 +155,7 @@ impl<'de> Visitor<'de> for LooseVisitor {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "names" | "name" | "en" => loose.text = map.next_value::<Loose>()?.text.or(loose.text),
+                "code" => loose.code = loose.code.or(map.next_value::<Loose>()?.text),
                 "iso_code" => loose.code = map.next_value::<Loose>()?.text,
                 "latitude" => loose.latitude = map.next_value::<Loose>()?.degrees(),
                 "longitude" => loose.longitude = map.next_value::<Loose>()?.degrees(),

@@ -2,8 +2,8 @@ use csv::{ReaderBuilder, StringRecord};
 use perigee_model::{Location, PopCode, RegionCode};
 use serde::Serialize;
 
-use crate::GeoError;
 use crate::place::{is_country, location};
+use crate::{GeoError, areas};
 
 /// Rows that a table may have; far above the real number, so that a wrong file is refused and not stored.
 const ROWS_MAX: usize = 1_024;
@@ -23,6 +23,8 @@ pub struct TableRegion {
     pub city: String,
     /// ISO 3166 code.
     pub country: String,
+    /// Its continent's code: `AF AN AS EU OC NA SA`.
+    pub continent: &'static str,
     /// Where it is.
     pub location: Location,
     /// How many availability zones it has.
@@ -110,6 +112,7 @@ fn parse_regions(bytes: &[u8]) -> Result<Vec<TableRegion>, GeoError> {
             code: RegionCode::new(row.text(0)?),
             city: row.text(1)?.to_owned(),
             country: row.country(2)?,
+            continent: row.continent(3)?,
             location: row.location(4)?,
             zones: row.number(6, |n: &u8| (1..=26).contains(n), "a number of zones, 1 to 26")?,
         });
@@ -223,6 +226,12 @@ impl Row {
         } else {
             Err(self.wrong(format!("{code:?} is no country code: two capital letters are expected")))
         }
+    }
+
+    fn continent(&self, column: usize) -> Result<&'static str, GeoError> {
+        let code = self.text(column)?;
+        let known = || format!("{code:?} is no continent: one of {} is expected", areas::CONTINENTS.join(", "));
+        areas::continent(code).ok_or_else(|| self.wrong(known()))
     }
 
     /// Degrees north in `column`, degrees east in the next.

@@ -7,8 +7,7 @@ use perigee_health::{HealthState, View};
 use perigee_model::{LatencyName, LoadBalancerIndex, RegionIndex, Snapshot};
 use serde::{Deserialize, Serialize};
 
-/// Least TTL of a degraded answer (gdnsd's idea; `dns.md` section 3).
-const DEGRADED_TTL_MIN: Duration = Duration::from_secs(5);
+use crate::policy::lowered;
 
 /// The answer to a name of the latency policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +86,7 @@ pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &V
     let wanted = if any_healthy { HealthState::Healthy } else { HealthState::Initial };
     let usable = |region: &ConsideredRegion| region.health == wanted;
     let degraded = !regions.iter().all(usable);
-    let ttl = if degraded { name.ttl.min(DEGRADED_TTL_MIN.max(name.ttl / 2)) } else { name.ttl };
+    let ttl = if degraded { lowered(name.ttl) } else { name.ttl };
     let (chosen, reason) = match (regions.iter().position(usable), regions.is_empty()) {
         (Some(0), _) => (Some(0), AnswerReason::LowestRoundTrip),
         (Some(i), _) => (Some(i), AnswerReason::NextHealthy),

@@ -1,5 +1,5 @@
-//! Authoritative DNS for one zone: which region a client is sent to, the accelerators' static addresses, the load
-//! balancers' nodes, and why.
+//! Authoritative DNS: which region a client is sent to, the accelerators' static addresses, the load balancers' nodes,
+//! the records of zone files, and why.
 //!
 //! It decides nothing about traffic: a name answered by the latency policy asks
 //! [`EdgeView::answer`](perigee_dataplane::EdgeView::answer), and this crate puts the result on the wire, with the
@@ -25,8 +25,9 @@ mod tcp;
 mod udp;
 mod why;
 mod wire;
-mod zone;
+mod zones;
 
 pub use metrics::Metrics;
 pub use responder::{Responder, Transport};
 pub use server::{Config, Server};
+pub use zones::{ZoneProblem, check_zones};

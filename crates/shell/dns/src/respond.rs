@@ -1,3 +1,7 @@
+mod denial;
+mod links;
+mod referral;
+
 use std::net::IpAddr;
 
 use hickory_proto::op::ResponseCode;
@@ -7,19 +11,21 @@ use perigee_dataplane::EdgeView;
 
 use crate::client_subnet::ClientSubnet;
 use crate::responder::Transport;
-use crate::response::{Denial, ExtendedError, Kind, Response, RrSet};
+use crate::response::{ExtendedError, Kind, Response, RrSet};
 use crate::steer::Client;
 use crate::why;
-use crate::zone::{Found, Node, Zone, seconds};
+use crate::zones::{Entry, Explained, Found, LowerName, Node, Zone, Zones, seconds};
 
 /// Types and classes (IANA, "DNS Parameters"); numbers, because a query may ask for any.
 mod qtype {
     pub(super) const A: u16 = 1;
-    pub(super) const NS: u16 = 2;
-    pub(super) const SOA: u16 = 6;
+    pub(super) const CNAME: u16 = 5;
     pub(super) const TXT: u16 = 16;
     pub(super) const AAAA: u16 = 28;
     pub(super) const OPT: u16 = 41;
+    pub(super) const DS: u16 = 43;
+    pub(super) const RRSIG: u16 = 46;
+    pub(super) const NSEC: u16 = 47;
     pub(super) const NXNAME: u16 = 128;
     pub(super) const TKEY: u16 = 249;
     pub(super) const TSIG: u16 = 250;
@@ -53,13 +59,14 @@ pub(crate) struct Query<'a> {
     pub(crate) transport: Transport,
 }
 
-/// Answers `query`; `turn` rotates addresses, so that nobody's first address carries all clients.
+/// Answers `query`; `draw` rotates records, so that nobody's first address carries all clients.
 ///
 /// Pure: the same arguments give the same response. Health and snapshot are those of `view` alone, so that all of a
-/// response agrees. A negative answer and all that is the same for everyone have scope 0 (`spec/dns.md`, E4, E15, E17).
+/// response agrees; `zones` must be of its snapshot. A negative answer and all that is the same for everyone have scope
+/// 0 (`spec/dns.md`, E4, E15, E17).
 ///
-/// Source: `spec/dns.md` §5.1 to §5.3; RFC 8482 for ANY.
-pub(crate) fn respond(view: &EdgeView, zone: &Zone, query: &Query<'_>, turn: u64) -> Response {
+/// Source: `spec/dns.md` sections 5.1 to 5.3; RFC 8482 for ANY.
+pub(crate) fn respond(view: &EdgeView, zones: &Zones, query: &Query<'_>, draw: u64) -> Response {
     match query.qtype {
         qtype::OPT | qtype::TSIG => return Response::error(ResponseCode::FormErr),
         qtype::NXNAME => {
@@ -74,90 +81,147 @@ pub(crate) fn respond(view: &EdgeView, zone: &Zone, query: &Query<'_>, turn: u64
     if query.class != CLASS_IN {
         return Response::error(ResponseCode::Refused);
     }
-    match zone.find(query.wire) {
-        Found::Outside => Response {
+    let located = LowerName::of_wire(query.wire).and_then(|name| {
+        let (zone, at) = zones.zone_of(&name)?;
+        // The zone above holds what is said about a zone's keys (RFC 4035 section 3.1.4.1).
+        let above = if at == 0 && query.qtype == qtype::DS { zones.parent_zone_of(&name) } else { None };
+        let (zone, at) = above.unwrap_or((zone, at));
+        Some((name, zone, at))
+    });
+    let Some((name, zone, at)) = located else {
+        return Response {
             extended_error: Some(ExtendedError::code(NOT_AUTHORITATIVE)),
             kind: Kind::Outside,
             ..Response::error(ResponseCode::Refused)
-        },
-        Found::Absent => {
-            let denial = Denial::NoName { name: query.name.clone() };
-            Response::negative(ResponseCode::NXDomain, Kind::Absent, zone, denial)
+        };
+    };
+    let response = Response { zone: Some(zone.index), ..Response::found(Kind::Absent, Vec::new()) };
+    let mut walk = Walk { view, zones, query, draw, response };
+    walk.follow(zone, at, name);
+    walk.response
+}
+
+/// A response in the making: from the name asked for along the CNAMEs to where they lead.
+struct Walk<'a> {
+    view: &'a EdgeView,
+    zones: &'a Zones,
+    query: &'a Query<'a>,
+    draw: u64,
+    response: Response,
+}
+
+impl Walk<'_> {
+    /// Answers for one name of `zone`; the name that the answer leads to, if it is not there yet.
+    fn step(&mut self, zone: &Zone, key: &[u8], owner: &Name) -> Option<Name> {
+        let is_first = self.response.answers.is_empty();
+        match zone.find(key) {
+            Found::Absent => {
+                self.deny_name(zone, owner);
+                None
+            }
+            Found::Delegation(entry, 0) if self.query.qtype == qtype::DS => {
+                self.note(is_first, entry.node);
+                match entry.set(RecordType::DS) {
+                    Some(set) => self.response.answers.push(set.at(owner.clone(), self.draw)),
+                    None => self.deny_type(zone, entry, owner),
+                }
+                None
+            }
+            Found::Delegation(entry, at) => {
+                // A CNAME that leads out of what is ours stands alone; who asked will ask there.
+                if is_first {
+                    self.note(is_first, entry.node);
+                    self.refer(zone, entry, &key[at..]);
+                }
+                None
+            }
+            Found::Dname(set, at) => {
+                self.note(is_first, Node::Static);
+                self.rename(zone, set, key, at, owner)
+            }
+            Found::Entry(entry) => {
+                self.note(is_first, entry.node);
+                self.at_entry(zone, entry, owner)
+            }
         }
-        Found::Node(node) => at_node(view, zone, query, node, turn),
+    }
+
+    fn note(&mut self, is_first: bool, node: Node) {
+        if is_first {
+            self.response.kind = Kind::At(node);
+        }
+    }
+
+    fn at_entry(&mut self, zone: &Zone, entry: &Entry, owner: &Name) -> Option<Name> {
+        let query = self.query;
+        if let Some(cname) = entry.set(RecordType::CNAME)
+            // What a signer puts beside a CNAME is asked for at the CNAME (RFC 4035 section 2.5).
+            && !matches!(query.qtype, qtype::RRSIG | qtype::NSEC)
+        {
+            return self.link(cname.at(owner.clone(), 0));
+        }
+        if query.qtype == qtype::ANY && entry.node != Node::EmptyNonTerminal {
+            let hinfo = RData::HINFO(HINFO::new("RFC8482".into(), String::new()));
+            self.response.answers.push(RrSet::one(owner.clone(), ANY_TTL_S, hinfo));
+            return None;
+        }
+        if let Some(set) = entry.sets.iter().find(|set| u16::from(set.record_type) == query.qtype) {
+            self.response.answers.push(set.at(owner.clone(), self.draw));
+            return None;
+        }
+        let before = self.response.answers.len();
+        self.at_node(entry.node, owner);
+        if self.response.answers.len() == before {
+            self.deny_type(zone, entry, owner);
+        }
+        None
+    }
+
+    /// Adds what the node itself answers, if it has the type asked for.
+    fn at_node(&mut self, node: Node, owner: &Name) {
+        let (view, query) = (self.view, self.query);
+        match (node, query.qtype) {
+            (Node::Accelerator(index), qtype::A | qtype::AAAA) => {
+                let ttl_s = seconds(view.snapshot.dns.accelerator_ttl);
+                self.add_addresses(owner, &view.snapshot.accelerator(index).addresses, ttl_s);
+            }
+            (Node::LoadBalancer(index), qtype::A | qtype::AAAA) => {
+                let (nodes, _) = view.load_balancer_addresses(index);
+                self.add_addresses(owner, &nodes, seconds(view.snapshot.dns.load_balancer_ttl));
+            }
+            (Node::Latency(position), qtype::A | qtype::AAAA) => {
+                let client = Client::of(&view.atlas, query.source, query.subnet);
+                let answer = view.answer(&view.snapshot.dns.latency_names[position], client.address);
+                self.response.scope = client.scope;
+                self.response.region = answer.region;
+                self.add_addresses(owner, &answer.addresses, seconds(answer.ttl));
+            }
+            (Node::Why(Explained::Latency(position)), qtype::TXT) => {
+                let client = Client::of(&view.atlas, query.source, query.subnet);
+                let why = view.explain_name(&view.snapshot.dns.latency_names[position], client.address);
+                let text = TXT::new(why::explain(view, &why, &client));
+                self.response.answers.push(RrSet::one(owner.clone(), why::TTL_S, RData::TXT(text)));
+                self.response.scope = client.scope;
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the addresses of the family asked for, starting with another one at each draw.
+    fn add_addresses(&mut self, owner: &Name, addresses: &[IpAddr], ttl_s: u32) {
+        let mut data: Vec<RData> =
+            addresses.iter().filter_map(|address| address_data(*address, self.query.qtype)).collect();
+        let Some(first) = self.draw.checked_rem(data.len() as u64) else { return };
+        data.rotate_left(first as usize);
+        let record_type = self.query.qtype.into();
+        self.response.answers.push(RrSet { owner: owner.clone(), record_type, ttl_s, data });
     }
 }
 
-fn at_node(view: &EdgeView, zone: &Zone, query: &Query<'_>, node: Node, turn: u64) -> Response {
-    let kind = Kind::At(node);
-    if query.qtype == qtype::ANY && node != Node::EmptyNonTerminal {
-        let hinfo = RData::HINFO(HINFO::new("RFC8482".into(), String::new()));
-        return Response::found(kind, vec![RrSet::one(query.name.clone(), ANY_TTL_S, hinfo)]);
+fn address_data(address: IpAddr, qtype: u16) -> Option<RData> {
+    match (address, qtype) {
+        (IpAddr::V4(v4), qtype::A) => Some(RData::A(A(v4))),
+        (IpAddr::V6(v6), qtype::AAAA) => Some(RData::AAAA(AAAA(v6))),
+        _ => None,
     }
-    let mut response = Response::found(kind, Vec::new());
-    match (node, query.qtype) {
-        (Node::Apex, qtype::SOA) => {
-            let soa = zone.soa();
-            response.answers.push(RrSet { owner: query.name.clone(), ..soa });
-        }
-        (Node::Apex, qtype::NS) => response.answers.push(zone.ns(query.name)),
-        (Node::NameServer, qtype::A | qtype::AAAA) => {
-            response.answers = addresses(query, &zone.name_server, Zone::name_server_ttl_s(), turn);
-        }
-        (Node::Accelerator(index), qtype::A | qtype::AAAA) => {
-            let ttl_s = seconds(view.snapshot.dns.accelerator_ttl);
-            response.answers = addresses(query, &view.snapshot.accelerator(index).addresses, ttl_s, turn);
-        }
-        (Node::LoadBalancer(index), qtype::A | qtype::AAAA) => {
-            let (nodes, _) = view.load_balancer_addresses(index);
-            response.answers = addresses(query, &nodes, seconds(view.snapshot.dns.load_balancer_ttl), turn);
-        }
-        (Node::Latency(position), qtype::A | qtype::AAAA) => {
-            let client = Client::of(&view.atlas, query.source, query.subnet);
-            let answer = view.answer(&view.snapshot.dns.latency_names[position], client.address);
-            response.answers = addresses(query, &answer.addresses, seconds(answer.ttl), turn);
-            response.scope = client.scope;
-            response.region = answer.region;
-        }
-        (Node::Why(position), qtype::TXT) => {
-            let client = Client::of(&view.atlas, query.source, query.subnet);
-            let why = view.explain_name(&view.snapshot.dns.latency_names[position], client.address);
-            let text = TXT::new(why::explain(view, &why, &client));
-            response.answers.push(RrSet::one(query.name.clone(), why::TTL_S, RData::TXT(text)));
-            response.scope = client.scope;
-        }
-        _ => {}
-    }
-    if response.answers.is_empty() {
-        let denial = Denial::NoData { name: query.name.clone(), types: types_at(node) };
-        return Response::negative(ResponseCode::NoError, kind, zone, denial);
-    }
-    response
-}
-
-/// The types that the node could have for any client.
-fn types_at(node: Node) -> Vec<RecordType> {
-    match node {
-        Node::Apex => vec![RecordType::NS, RecordType::SOA],
-        Node::Why(_) => vec![RecordType::TXT],
-        Node::EmptyNonTerminal => Vec::new(),
-        Node::NameServer | Node::Latency(_) | Node::Accelerator(_) | Node::LoadBalancer(_) => {
-            vec![RecordType::A, RecordType::AAAA]
-        }
-    }
-}
-
-/// The addresses of the family asked for, starting with another one at each turn.
-fn addresses(query: &Query<'_>, addresses: &[IpAddr], ttl_s: u32, turn: u64) -> Vec<RrSet> {
-    let mut data: Vec<RData> = addresses
-        .iter()
-        .filter_map(|address| match (address, query.qtype) {
-            (IpAddr::V4(v4), qtype::A) => Some(RData::A(A(*v4))),
-            (IpAddr::V6(v6), qtype::AAAA) => Some(RData::AAAA(AAAA(*v6))),
-            _ => None,
-        })
-        .collect();
-    let Some(first) = turn.checked_rem(data.len() as u64) else { return Vec::new() };
-    data.rotate_left(first as usize);
-    vec![RrSet { owner: query.name.clone(), record_type: query.qtype.into(), ttl_s, data }]
 }

@@ -1,10 +1,11 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use hickory_proto::op::ResponseCode;
 use perigee_dataplane::EdgeView;
+use perigee_model::Snapshot;
 use tracing::{error, trace};
 
 use crate::Metrics;
@@ -14,7 +15,7 @@ use crate::metrics::{QueryLabels, RegionLabels};
 use crate::respond::{Query, respond};
 use crate::response::Response;
 use crate::wire::{self, Dropped, Reading, opcode};
-use crate::zone::Zone;
+use crate::zones::Zones;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,10 @@ impl Transport {
 pub struct Responder {
     view: Arc<ArcSwap<EdgeView>>,
     /// The names of the view's snapshot; made again when the view brings another one.
-    zone: ArcSwap<Zone>,
+    zones: ArcSwap<Zones>,
+    /// Those of a snapshot that is about to be published.
+    next: ArcSwapOption<Zones>,
+    making: Mutex<()>,
     name_server: Vec<IpAddr>,
     metrics: Metrics,
     /// Counts queries, to rotate addresses.
@@ -52,10 +56,18 @@ pub struct Responder {
 impl Responder {
     /// Answers from `view`, whatever is published there.
     ///
-    /// `name_server` holds the addresses of `ns1` in the zone; without any the name has no data.
+    /// `name_server` holds the addresses of `ns1` and `ns2` in the zones; without any the names have no data.
     pub fn new(view: Arc<ArcSwap<EdgeView>>, name_server: Vec<IpAddr>, metrics: Metrics) -> Self {
-        let zone = Zone::new(view.load().snapshot.clone(), name_server.clone());
-        Self { view, zone: ArcSwap::from_pointee(zone), name_server, metrics, turns: AtomicU64::new(0) }
+        let zones = ArcSwap::from_pointee(Zones::new(view.load().snapshot.clone(), &name_server));
+        Self {
+            view,
+            zones,
+            next: ArcSwapOption::empty(),
+            making: Mutex::new(()),
+            name_server,
+            metrics,
+            turns: AtomicU64::new(0),
+        }
     }
 
     /// The answer to `message` from `source`; none to what must not be answered: less than a header, or a response.
@@ -134,7 +146,7 @@ impl Responder {
             return Response::error(ResponseCode::FormErr);
         };
         let view = self.view.load();
-        let zone = self.zone(&view);
+        let zones = self.zones(&view);
         let query = Query {
             name: query.original().name(),
             wire: question.name,
@@ -144,7 +156,7 @@ impl Responder {
             subnet,
             transport,
         };
-        let response = respond(&view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let response = respond(&view, &zones, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
@@ -153,15 +165,28 @@ impl Responder {
         response
     }
 
-    fn zone(&self, view: &EdgeView) -> Arc<Zone> {
-        let zone = self.zone.load_full();
-        if Arc::ptr_eq(&zone.snapshot, &view.snapshot) {
-            return zone;
+    /// Makes the zones of `snapshot` before it is published, so that no query has to wait for it: with a hundred
+    /// thousand records that takes a good part of a second.
+    pub fn prepare(&self, snapshot: &Arc<Snapshot>) {
+        self.next.store(Some(Arc::new(Zones::new(snapshot.clone(), &self.name_server))));
+    }
+
+    fn zones(&self, view: &EdgeView) -> Arc<Zones> {
+        let is_current = |zones: &Arc<Zones>| Arc::ptr_eq(&zones.snapshot, &view.snapshot);
+        let zones = self.zones.load_full();
+        if is_current(&zones) {
+            return zones;
         }
-        // Several threads may make it at the same time; they make the same.
-        let zone = Arc::new(Zone::new(view.snapshot.clone(), self.name_server.clone()));
-        self.zone.store(zone.clone());
-        zone
+        // The first that needs them makes them; a panic on the way leaves nothing behind that a lock could guard.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let zones = self.zones.load_full();
+        if is_current(&zones) {
+            return zones;
+        }
+        let prepared = self.next.swap(None).filter(is_current);
+        let zones = prepared.unwrap_or_else(|| Arc::new(Zones::new(view.snapshot.clone(), &self.name_server)));
+        self.zones.store(zones.clone());
+        zones
     }
 
     fn count(&self, transport: Transport, response: &Response) {
@@ -169,6 +194,7 @@ impl Responder {
             ResponseCode::NoError => "NOERROR",
             ResponseCode::FormErr => "FORMERR",
             ResponseCode::NXDomain => "NXDOMAIN",
+            ResponseCode::YXDomain => "YXDOMAIN",
             ResponseCode::NotImp => "NOTIMP",
             ResponseCode::Refused => "REFUSED",
             ResponseCode::BADVERS => "BADVERS",

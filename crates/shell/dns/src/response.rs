@@ -2,7 +2,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use perigee_model::{RegionIndex, ZoneIndex};
 
-use crate::zone::{Node, Zone};
+use crate::zones::{Node, Zone};
 
 /// Records of one owner and type: what is answered, signed and left out as a whole (RFC 2181 section 5).
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +92,9 @@ impl Kind {
             Self::At(Node::Why(_)) => "why",
             Self::At(Node::Accelerator(_)) => "accelerator",
             Self::At(Node::LoadBalancer(_)) => "load_balancer",
+            Self::At(Node::Static) => "static",
+            Self::At(Node::Policy(_)) => "policy",
+            Self::At(Node::Delegation) => "delegation",
             Self::At(Node::EmptyNonTerminal) => "empty",
             Self::Absent => "absent",
             Self::Outside => "outside",
@@ -122,7 +125,14 @@ impl Response {
         Self { authoritative: true, answers, kind, ..Self::error(ResponseCode::NoError) }
     }
 
-    pub(crate) fn negative(code: ResponseCode, kind: Kind, zone: &Zone, denial: Denial) -> Self {
-        Self { code, authority: vec![zone.soa()], denial: Some(denial), ..Self::found(kind, Vec::new()) }
+    /// Turns it into a denial by `zone`, for everyone alike (E15b); CNAMEs that led there stay.
+    pub(crate) fn deny(&mut self, code: ResponseCode, zone: &Zone, denial: Denial) {
+        if self.answers.is_empty() {
+            self.scope = 0;
+            self.region = None;
+        }
+        self.code = code;
+        self.authority = vec![zone.negative_soa.clone()];
+        self.denial = Some(denial);
     }
 }

@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use perigee_health::{Forced, HealthState};
 use perigee_model::LatencyName;
-use perigee_steering::{Flow, Note};
+use perigee_steering::{DnsClient, Flow, Note, PolicyExplanation, RecordKind, TreeIndex};
 use serde::{Deserialize, Serialize};
 
 use super::{EdgeView, Refusal};
@@ -158,5 +158,16 @@ impl EdgeView {
             reason: answer.reason.to_string(),
             considered: answer.considered.iter().map(|c| (code(c.region), c.rtt_ms, c.health)).collect(),
         }
+    }
+
+    /// Explains the answer of a name's tree to a client; `draw` stands for the random number of the weighted policy.
+    pub fn explain_policy(
+        &self,
+        tree: TreeIndex,
+        kind: RecordKind,
+        client: &DnsClient,
+        draw: u64,
+    ) -> PolicyExplanation {
+        self.trees().explain(&self.snapshot, &self.atlas, self.tree_states(), tree, kind, client, draw)
     }
 }

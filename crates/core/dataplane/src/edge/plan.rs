@@ -1,9 +1,10 @@
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use perigee_balance::Seed;
 use perigee_geo::{Atlas, PopIndex};
 use perigee_model::{AcceleratorIndex, Snapshot};
-use perigee_steering::{Flow, GroupOrder};
+use perigee_steering::{Flow, GroupOrder, Trees};
 
 use super::Refusal;
 
@@ -14,6 +15,8 @@ pub(super) struct Plan {
     /// Static addresses in order, with their accelerators.
     addresses: Box<[(IpAddr, AcceleratorIndex)]>,
     accelerators: Box<[AcceleratorPlan]>,
+    /// Made when first asked for: tables of the whole address space, which only a DNS server needs.
+    trees: OnceLock<Arc<Trees>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Plan {
             });
             AcceleratorPlan { seed: Seed::derive(accelerator.name.as_str()), orders: orders.collect() }
         });
-        Self { addresses: addresses.into(), accelerators: accelerators.collect() }
+        Self { addresses: addresses.into(), accelerators: accelerators.collect(), trees: OnceLock::new() }
     }
 
     /// The accelerator and listener of the flow's address and port. Errors: there is none, or it is disabled.
@@ -52,6 +55,16 @@ impl Plan {
         }
         let listener = accelerator.listeners.iter().position(|l| l.listens_on(flow.destination.port()));
         Ok((index, listener.ok_or(Refusal::NoListener)?))
+    }
+
+    /// The names' routing policies, made of what the plan was made of.
+    pub(super) fn trees(&self, snapshot: &Snapshot, atlas: &Atlas) -> &Arc<Trees> {
+        self.trees.get_or_init(|| Arc::new(Trees::build(snapshot, atlas)))
+    }
+
+    /// The same, if they have been asked for.
+    pub(super) fn trees_made(&self) -> Option<&Arc<Trees>> {
+        self.trees.get()
     }
 
     pub(super) fn seed(&self, accelerator: AcceleratorIndex) -> &Seed {

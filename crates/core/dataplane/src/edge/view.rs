@@ -1,10 +1,13 @@
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use perigee_geo::{Atlas, Leg, PlaceIndex, PopIndex};
-use perigee_health::{NodeKey, View};
+use perigee_health::{LoadBalancerHealth, NodeKey, View};
 use perigee_model::{AcceleratorIndex, Instant, LatencyName, LoadBalancerIndex, Snapshot};
-use perigee_steering::{Answer, Candidate, Flow, Router, answer, load_balancer_addresses};
+use perigee_steering::{
+    Answer, Candidate, DnsClient, Flow, PolicyDecision, RecordKind, Router, TreeIndex, TreeStates, Trees, answer,
+    load_balancer_addresses,
+};
 
 use super::plan::Plan;
 use super::{Connection, Refusal};
@@ -16,18 +19,62 @@ pub struct EdgeView {
     pub snapshot: Arc<Snapshot>,
     /// The geography of the configuration's regions.
     pub atlas: Arc<Atlas>,
-    /// The load balancers' health.
+    /// The health of load balancers and DNS health checks; changed by [`Self::set_load_balancer`] and
+    /// [`Self::set_checks`] alone, so that the trees' states follow.
     pub health: View,
     /// The one point of presence of this edge, if it stands for one.
     pub pop: Option<PopIndex>,
     pub(super) dead_pops: Vec<PopIndex>,
     plan: Arc<Plan>,
+    /// Of `health`; made when first asked for, then kept up with it.
+    tree_states: OnceLock<Arc<TreeStates>>,
 }
 
 impl EdgeView {
     pub(super) fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, health: View, pop: Option<PopIndex>) -> Self {
         let plan = Arc::new(Plan::new(&snapshot, &atlas));
-        Self { snapshot, atlas, health, pop, dead_pops: Vec::new(), plan }
+        Self { snapshot, atlas, health, pop, dead_pops: Vec::new(), plan, tree_states: OnceLock::new() }
+    }
+
+    /// Puts what is known of one load balancer in its place.
+    pub(super) fn set_load_balancer(&mut self, index: LoadBalancerIndex, health: LoadBalancerHealth) {
+        self.health.load_balancers[index.0] = health;
+        self.refresh_trees();
+    }
+
+    /// Puts the verdicts of the DNS health checks in their place.
+    pub fn set_checks(&mut self, checks: Vec<bool>) {
+        self.health.checks = checks;
+        self.refresh_trees();
+    }
+
+    /// Makes the trees' states anew if anybody uses trees, so that no question has to wait for it.
+    fn refresh_trees(&mut self) {
+        let states = |trees: &Arc<Trees>| Arc::new(TreeStates::new(trees, &self.snapshot, &self.health));
+        self.tree_states = self.plan.trees_made().map(states).map(OnceLock::from).unwrap_or_default();
+    }
+
+    /// Makes the trees and their states at once if `before` had them, as its successor in service does.
+    pub(super) fn prepare_as(&self, before: &Self) {
+        if before.plan.trees_made().is_some() {
+            self.tree_states();
+        }
+    }
+
+    /// The trees of all names with routing policies. Made by the first call, which takes a while: a server makes it
+    /// before it serves, and later configurations then come with their trees.
+    pub fn trees(&self) -> &Arc<Trees> {
+        self.plan.trees(&self.snapshot, &self.atlas)
+    }
+
+    /// The health of the trees' nodes in this view.
+    pub fn tree_states(&self) -> &TreeStates {
+        self.tree_states.get_or_init(|| Arc::new(TreeStates::new(self.trees(), &self.snapshot, &self.health)))
+    }
+
+    /// What a tree answers a client ([`Trees::decide`]) in this view; `draw` is a uniform random number.
+    pub fn decide_name(&self, tree: TreeIndex, kind: RecordKind, client: &DnsClient, draw: u64) -> PolicyDecision {
+        self.trees().decide(self.tree_states(), tree, kind, client, draw, &mut ())
     }
 
     /// The points of presence out of the anycast.

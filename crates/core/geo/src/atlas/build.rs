@@ -6,6 +6,7 @@ use perigee_model::{Location, RegionCode};
 use super::orders::{Estimator, OrdersBuilder};
 use super::scope::{Scopes, UNKNOWN};
 use super::{Atlas, PlaceIndex, PopIndex};
+use crate::areas::continents;
 use crate::database::NO_PLACE;
 use crate::distance::Direction;
 use crate::overlay::OverlayMaps;
@@ -83,6 +84,7 @@ impl Atlas {
             prefixes,
             here,
             stand_ins,
+            continents: continents(&database.continents, tables),
             pops,
             pop_directions,
             orders,

@@ -4,7 +4,7 @@ use crate::database::{Database, NO_PLACE};
 use crate::fold::Folder;
 use crate::overlay::OverlayMaps;
 use crate::range_map::RangeMap;
-use crate::{embedded_ipv4, transition};
+use crate::{embedded_ipv4, special, transition};
 
 /// Bits below the /24 that IPv4 scopes are bounded at; RFC 7871 section 11.1 advises resolvers to send no more.
 const IPV4_BLOCK_BITS: u32 = 8;
@@ -31,29 +31,8 @@ impl Scopes {
     /// Makes the tables; `sequence_of` gives the sequence of a place, and for [`NO_PLACE`] [`UNKNOWN`] or, when there
     /// is but one sequence, that one.
     pub(super) fn new(database: &Database, overlay: &OverlayMaps, sequence_of: impl Fn(u32) -> u32) -> Self {
-        let sequence_or_hole = |place| if place == NO_PLACE { NO_PLACE } else { sequence_of(place) };
-
-        let mut base = RangeMap::new();
-        let mut folder = Folder::new(IPV4_BLOCK_BITS);
-        let mut emit = |start: u128, sequence| base.push(start as u32, sequence);
-        let mut ranges = database.ipv4.iter().peekable();
-        while let Some((first, place)) = ranges.next() {
-            let last = ranges.peek().map_or(u32::MAX, |(next, _)| next - 1);
-            folder.push(first.into(), last.into(), sequence_of(place), &mut emit);
-        }
-        let ipv4 = base.overlaid(&mapped(&overlay.ipv4, |s| s, sequence_or_hole), NO_PLACE);
-
-        let base = mapped(&database.ipv6, |start| u128::from(start) << 64, &sequence_of);
-        let base = base.overlaid(&mapped(&overlay.ipv6, |s| s, sequence_or_hole), NO_PLACE);
-        // When all of IPv4 has one sequence, transition addresses have it too and are no border.
-        let transition = if ipv4.len() == 1 { ipv4.get(0) } else { TRANSITION };
-        let mut blocks = RangeMap::new();
-        blocks.push(0, NO_PLACE);
-        for (first, last) in transition::blocks() {
-            blocks.push(first, transition);
-            blocks.push(last + 1, NO_PLACE);
-        }
-        Self { ipv6: base.overlaid(&blocks, NO_PLACE), ipv4 }
+        let (ipv4, ipv6) = ranges(database, overlay, None, sequence_of);
+        Self { ipv4, ipv6 }
     }
 
     /// The sequence at `address` or [`UNKNOWN`], and the length of the shortest prefix around it where no other one is.
@@ -80,8 +59,63 @@ impl Scopes {
     }
 }
 
+/// What holds where, IPv4 and IPv6, merged to the widest ranges: the overlay above the database, which is folded to
+/// /24 (it is to /48 already), and below the overlay `private` for networks that are nobody's place on the Internet.
+///
+/// `value_of` gives the value of a place and of [`NO_PLACE`]; it must not be [`NO_PLACE`] itself or [`TRANSITION`].
+/// In IPv6, transition addresses have the value [`TRANSITION`] unless all of IPv4 has one.
+pub(super) fn ranges(
+    database: &Database,
+    overlay: &OverlayMaps,
+    private: Option<u32>,
+    value_of: impl Fn(u32) -> u32,
+) -> (RangeMap<u32>, RangeMap<u128>) {
+    let value_or_hole = |place| if place == NO_PLACE { NO_PLACE } else { value_of(place) };
+    let mut base = RangeMap::new();
+    let mut folder = Folder::new(IPV4_BLOCK_BITS);
+    let mut emit = |start: u128, value| base.push(start as u32, value);
+    let mut of_database = database.ipv4.iter().peekable();
+    while let Some((first, place)) = of_database.next() {
+        let last = of_database.peek().map_or(u32::MAX, |(next, _)| next - 1);
+        folder.push(first.into(), last.into(), value_of(place), &mut emit);
+    }
+    let mut ipv6 = mapped(&database.ipv6, |start| u128::from(start) << 64, &value_of);
+    if let Some(private) = private {
+        let blocks = |blocks: &[(u128, u128)]| blocks.iter().map(|(a, b)| (*a, *b, private)).collect::<Vec<_>>();
+        let (of_ipv4, of_ipv6) = special::blocks();
+        base = base.overlaid(&marked(&blocks(&of_ipv4), |start| start as u32, u32::MAX.into()), NO_PLACE);
+        ipv6 = ipv6.overlaid(&marked(&blocks(&of_ipv6), |start| start, u128::MAX), NO_PLACE);
+    }
+    let ipv4 = base.overlaid(&mapped(&overlay.ipv4, |s| s, value_or_hole), NO_PLACE);
+    let ipv6 = ipv6.overlaid(&mapped(&overlay.ipv6, |s| s, value_or_hole), NO_PLACE);
+    let ipv6 = with_transition(ipv6, &ipv4);
+    (ipv4, ipv6)
+}
+
+/// `ipv6` with the transition addresses marked, whose value is that of the IPv4 address they carry.
+pub(crate) fn with_transition(ipv6: RangeMap<u128>, ipv4: &RangeMap<u32>) -> RangeMap<u128> {
+    // When all of IPv4 has one value, transition addresses have it too and are no border.
+    let value = if ipv4.len() == 1 { ipv4.get(0) } else { TRANSITION };
+    let blocks: Vec<_> = transition::blocks().map(|(first, last)| (first, last, value)).collect();
+    ipv6.overlaid(&marked(&blocks, |start| start, u128::MAX), NO_PLACE)
+}
+
+/// A map with a value from first to last address of every block, both inclusive, and [`NO_PLACE`] between; the blocks
+/// ascend and do not touch.
+fn marked<K: Copy + Ord>(blocks: &[(u128, u128, u32)], key: impl Fn(u128) -> K, space_last: u128) -> RangeMap<K> {
+    let mut map = RangeMap::new();
+    map.push(key(0), NO_PLACE);
+    for (first, last, value) in blocks {
+        map.push(key(*first), *value);
+        if *last < space_last {
+            map.push(key(last + 1), NO_PLACE);
+        }
+    }
+    map
+}
+
 /// Length of the shortest prefix of `address` that stays within the range from `first` to before `next`.
-fn uniform_prefix(address: u128, first: u128, next: Option<u128>, width: u32) -> u8 {
+pub(crate) fn uniform_prefix(address: u128, first: u128, next: Option<u128>, width: u32) -> u8 {
     // A prefix leaves a neighbour out exactly when it is longer than what the two addresses have in common.
     let beyond = |other: u128| (address ^ other).leading_zeros() - (128 - width) + 1;
     let below = first.checked_sub(1).map_or(0, beyond);

@@ -8,3 +8,6 @@ mod message;
 mod names;
 mod sockets;
 mod support;
+mod zone_model;
+mod zone_problems;
+mod zones;

@@ -122,15 +122,17 @@ fn the_explanation_says_what_was_chosen_why_and_what_was_passed_over() {
 }
 
 #[test]
-fn the_apex_has_soa_and_ns_and_the_name_server_its_address() {
+fn the_apex_has_soa_and_two_name_servers_with_the_same_address() {
     let responder = World::new().responder();
     let soa = ask(&responder, &query("perigee.test", SOA));
     assert_eq!(soa.answers[0].record_type(), RecordType::SOA);
     let text = soa.answers[0].data.to_string();
     assert!(text.starts_with("ns1.perigee.test. hostmaster.perigee.test. 1 "), "{text}");
     let ns = ask(&responder, &query("perigee.test", NS));
-    assert_eq!(addresses(&ns), ["ns1.perigee.test."]);
-    assert_eq!(addresses(&ask(&responder, &query("ns1.perigee.test", A))), ["127.0.0.53"]);
+    assert_eq!(addresses(&ns), ["ns1.perigee.test.", "ns2.perigee.test."]);
+    for name in ["ns1.perigee.test", "ns2.perigee.test"] {
+        assert_eq!(addresses(&ask(&responder, &query(name, A))), ["127.0.0.53"]);
+    }
     assert_negative(&ask(&responder, &query("ns1.perigee.test", AAAA)), ResponseCode::NoError, "ns1 AAAA");
 }
 

@@ -10,6 +10,7 @@ use perigee_dataplane::{Edge, EdgeView};
 use perigee_dns::{Metrics, Responder, Transport};
 use perigee_geo::{Atlas, Database, Overlay, Tables, shipped};
 use perigee_health::{Forced, GroupReport, NodeReport};
+use perigee_model::dns::{HostedZone, ZoneFile};
 use perigee_model::{Instant, LoadBalancerName, Location, RegionCode, Snapshot, fixtures};
 use prometheus_client::registry::Registry;
 
@@ -102,6 +103,12 @@ impl World {
         let name_server = vec!["127.0.0.53".parse().unwrap()];
         (Responder::new(self.view.clone(), name_server, metrics.clone()), metrics, registry)
     }
+}
+
+/// Adds the zone `origin` with this file to `snapshot`.
+pub fn add_zone(snapshot: &mut Snapshot, origin: &str, text: &str) {
+    let file = ZoneFile { name: format!("{origin}.zone"), text: text.into() };
+    snapshot.dns.zones.push(HostedZone { file: Some(file), ..HostedZone::new(origin) });
 }
 
 /// A query's parts; what is not set is as `dig +norecurse +noedns` would send it.
