@@ -296,14 +296,14 @@ fn limits_are_reached_before_they_are_passed() {
         " }]".repeat(15)
     );
     let chain: String =
-        (0..16).map(|i| format!("[dns.names.c{i}]\npolicy = \"simple\"\nalias = \"c{}\"\n", i + 1)).collect();
+        (0..59).map(|i| format!("[dns.names.c{i}]\npolicy = \"simple\"\nalias = \"c{}\"\n", i + 1)).collect();
     let main = format!(
         "[dns.names.hundred]\npolicy = \"weighted\"\nrecords = [{hundred}]\n\
          [dns.names.thirty]\npolicy = \"geoproximity\"\nrecords = [{thirty}]\n\
          [dns.names.deep]\npolicy = \"weighted\"\nrecords = {deep}\n\
-         {chain}[dns.names.c16]\npolicy = \"simple\"\naddresses = [\"192.0.2.1\"]\n"
+         {chain}[dns.names.c59]\npolicy = \"simple\"\naddresses = [\"192.0.2.1\"]\n"
     );
-    assert_eq!(accepted(&main).snapshot.dns.policy_names.len(), 20);
+    assert_eq!(accepted(&main).snapshot.dns.policy_names.len(), 63);
 }
 
 #[test]

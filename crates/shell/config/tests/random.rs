@@ -129,26 +129,34 @@ const OTHER: &str = include_str!("../../../../regions/ap-northeast-1.toml");
 /// Every kind of DNS name, zone and health check.
 const DNS: &str = include_str!("accepted/perigee.toml");
 
-/// The text of [`DNS`] with some values replaced, those within its records among them: by others of the text, so that
-/// they are often of the right kind.
+/// The text of [`DNS`] with some values replaced, those within its records among them: by others of the text, half of
+/// them by one of the same key, so that they are often of the right kind.
 fn mutated_dns() -> impl Strategy<Value = String> {
-    let text = DNS.replace("\"lab.zone\"", "\"tests/accepted/lab.zone\"");
+    let text = dns();
     let spans: Vec<(usize, usize)> = text
         .match_indices(" = ")
         .map(|(at, _)| at + 3)
         .map(|from| (from, from + text[from..].find([',', '}', '\n']).unwrap()))
         .collect();
     let count = spans.len();
-    prop::collection::vec((0..count, 0..count), 0..4).prop_map(move |mut edits| {
+    let edit = (0..count, 0..count, any::<bool>());
+    prop::collection::vec(edit, 0..4).prop_map(move |mut edits| {
         edits.sort_by(|a, b| b.cmp(a));
-        edits.dedup_by_key(|(at, _)| *at);
+        edits.dedup_by_key(|(at, ..)| *at);
         let mut mutated = text.clone();
-        for (at, with) in edits {
-            let ((from, to), (start, end)) = (spans[at], spans[with]);
+        for (at, with, same_key) in edits {
+            let key = |span: &(usize, usize)| text[..span.0 - 3].rsplit([' ', '\n']).next().unwrap().to_owned();
+            let alike: Vec<_> = spans.iter().filter(|s| !same_key || key(s) == key(&spans[at])).collect();
+            let ((from, to), (start, end)) = (spans[at], *alike[with % alike.len()]);
             mutated.replace_range(from..to, &text[start..end]);
         }
         mutated
     })
+}
+
+/// [`DNS`] with its zone file where the tests find it.
+fn dns() -> String {
+    DNS.replace("\"lab.zone\"", "\"tests/accepted/lab.zone\"")
 }
 
 /// The text with some lines left out, doubled or with another value: mostly TOML, often nearly right.
@@ -225,7 +233,7 @@ fn the_mutations_of_dns_reach_accepted_and_refused_configurations() {
         match Layers::from_strings(Some(&main), &[]).load() {
             Ok(config) => {
                 holds_together(&config.snapshot);
-                accepted += usize::from(main != DNS.replace("\"lab.zone\"", "\"tests/accepted/lab.zone\""));
+                accepted += usize::from(main != dns());
             }
             Err(_) => refused += 1,
         }

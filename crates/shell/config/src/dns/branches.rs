@@ -105,7 +105,7 @@ impl<'a> Trees<'a, '_> {
             if let Some(ttl) = t.get("ttl_seconds") {
                 ttl.problem("has nothing to say here: the load balancers have a TTL of their own");
             }
-            return self.short_form(&node);
+            return self.short_form(&node, at);
         }
         let records = t.need("records")?;
         if at.depth == MAX_DEPTH {
@@ -126,9 +126,9 @@ impl<'a> Trees<'a, '_> {
         Some(Made { node: index, label: None, is_alias: true })
     }
 
-    fn short_form(&mut self, node: &Node<'a>) -> Option<Made> {
+    fn short_form(&mut self, node: &Node<'a>, at: At) -> Option<Made> {
         let name = node.str()?;
-        let made = self.nearest(name);
+        let made = self.nearest(name, at);
         if made.is_none() && self.names.all_known() {
             node.problem(format!("no region has a load balancer {}", quoted(name)));
         }

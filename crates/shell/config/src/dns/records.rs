@@ -59,19 +59,20 @@ impl<'a> Trees<'a, '_> {
                 match *key {
                     "load_balancer" => self.load_balancer(t, node, at)?,
                     "accelerator" => (self.accelerator(node), node.value.as_str().map(str::to_owned)),
-                    _ => match self.alias(node)? {
+                    _ => match self.alias(node, at)? {
                         Aliased::Target(target) => (Some(target), node.value.as_str().map(str::to_owned)),
                         // A short form has no tree of its own to go on with, so the alias grows one.
                         Aliased::Nearest(load_balancer) => {
                             if let Some((_, values)) = &others {
                                 values.problem("clash: an alias of a latency name stands without values");
                             }
-                            return self.nearest(load_balancer);
+                            return self.nearest(load_balancer, at);
                         }
                     },
                 }
             }
         };
+        self.note_depth(at.depth);
         self.note_types(others.as_ref(), !given.is_empty());
         let record =
             PolicyRecord { ttl: at.ttl, target: target?, others: others.map(|(values, _)| values).unwrap_or_default() };
@@ -109,7 +110,7 @@ impl<'a> Trees<'a, '_> {
     }
 
     /// An alias of another name of the zone: one with a policy, else one of the zone's file.
-    fn alias(&mut self, node: &Node<'a>) -> Option<Aliased<'a>> {
+    fn alias(&mut self, node: &Node<'a>, at: At) -> Option<Aliased<'a>> {
         let text = node.str()?;
         let origin = &self.origin();
         let whole = match text.strip_suffix('.') {
@@ -123,7 +124,7 @@ impl<'a> Trees<'a, '_> {
         let whole = whole.map_err(|message| node.problem(message)).ok()?;
         match self.known.get(&whole).copied() {
             Some(Known::Policy(name)) => {
-                self.note_alias(name, node);
+                self.note_alias(name, at, node);
                 Some(Aliased::Target(RecordTarget::PolicyName(name)))
             }
             Some(Known::Latency(load_balancer)) => Some(Aliased::Nearest(load_balancer)),

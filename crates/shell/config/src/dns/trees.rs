@@ -168,7 +168,7 @@ impl<'a> Trees<'a, '_> {
     }
 
     /// A latency policy over every region's load balancer of this name; none when no region has one.
-    pub(super) fn nearest(&mut self, load_balancer: &str) -> Option<Made> {
+    pub(super) fn nearest(&mut self, load_balancer: &str, at: At) -> Option<Made> {
         let found: Vec<_> = self
             .names
             .coded_regions()
@@ -177,6 +177,7 @@ impl<'a> Trees<'a, '_> {
         if found.is_empty() {
             return None;
         }
+        self.note_depth(at.depth + 1);
         let index = self.push(PolicyNode::Group(PolicyGroup { policy: Policy::Latency, branches: Vec::new() }));
         let branch = |(set_identifier, region, load_balancer): (String, RegionIndex, _)| {
             let target = RecordTarget::LoadBalancer(load_balancer);
@@ -218,9 +219,16 @@ impl<'a> Trees<'a, '_> {
     }
 
     /// Notes that the name that is being read has an alias to another.
-    pub(super) fn note_alias(&mut self, to: PolicyNameIndex, node: &Node<'a>) {
+    pub(super) fn note_alias(&mut self, to: PolicyNameIndex, at: At, node: &Node<'a>) {
         if let Some(tree) = self.trees.last_mut() {
-            tree.aliases.push((to.0, node.clone()));
+            tree.note_alias(to.0, at.depth + 1, node);
+        }
+    }
+
+    /// Notes that the name that is being read has an answer so many policies deep.
+    pub(super) fn note_depth(&mut self, policies: usize) {
+        if let Some(tree) = self.trees.last_mut() {
+            tree.note_level(policies + 1);
         }
     }
 
