@@ -1,8 +1,8 @@
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Header, Metadata, ResponseCode};
-use hickory_proto::rr::{DNSClass, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
-use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
+use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
+use hickory_server::zone_handler::Queries;
 
 use crate::options::{OptRecord, pad};
 use crate::response::{Response, RrSet};
@@ -12,8 +12,7 @@ use crate::wire::Reading;
 pub(crate) const UDP_PAYLOAD: u16 = 1_232;
 /// UDP payload size of a client that states none (RFC 1035 section 4.2.1).
 const PLAIN_UDP_PAYLOAD: u16 = 512;
-/// The flag of truncation in a header's third octet, and where ARCOUNT is.
-const TC: u8 = 0x02;
+/// Where a header's count of additional records is.
 const ARCOUNT: usize = 10;
 
 /// The header and, if `with_question`, the one question of a message; none if hickory cannot read them.
@@ -48,10 +47,13 @@ pub(crate) fn encode(
         response.answers.is_empty() && response.authority.first().is_some_and(|set| set.record_type == RecordType::NS);
     for kept in (0..=response.additional.len()).rev() {
         metadata.truncation = is_referral && kept < response.additional.len();
-        let bytes = write(metadata, queries, [&response.answers, &response.authority, &response.additional[..kept]])?;
-        // Hickory cuts what has more than 65,535 octets, and says so.
-        let is_whole = metadata.truncation || bytes[2] & TC == 0;
-        if is_whole && bytes.len() <= room {
+        // What hickory cannot write at all has more octets than a message may.
+        let Ok(bytes) =
+            write(metadata, queries, [&response.answers, &response.authority, &response.additional[..kept]])
+        else {
+            continue;
+        };
+        if bytes.len() <= room {
             return Ok(finish(bytes, opt, &tail));
         }
     }
@@ -102,20 +104,28 @@ fn finish(mut bytes: Vec<u8>, opt: Option<&OptRecord<'_>>, tail: &[u8]) -> Vec<u
     bytes
 }
 
+/// Header, question and records. Names are compressed against all before them, and first of all the question's, whose
+/// letters the answer's owners share.
+///
+/// Errors: above all, more than 65,535 octets.
 fn write(metadata: Metadata, queries: &Queries, sections: [&[RrSet]; 3]) -> Result<Vec<u8>, ProtoError> {
     let mut bytes = Vec::with_capacity(usize::from(PLAIN_UDP_PAYLOAD));
     let mut encoder = BinEncoder::new(&mut bytes);
+    let questions = queries.queries();
+    let [answers, authorities, additionals] =
+        sections.map(|sets| sets.iter().map(|set| set.data.len()).sum::<usize>() as u16);
+    let counts = HeaderCounts { queries: questions.len() as u16, answers, authorities, additionals };
+    Header { metadata, counts }.emit(&mut encoder)?;
+    for question in questions {
+        question.original().emit(&mut encoder)?;
+    }
     // What is said in another class than IN is said of the server itself, and all of it in that class.
-    let class = queries.queries().first().map_or(DNSClass::IN, |query| query.original().query_class());
-    let [answers, authority, additional] = sections.map(|sets| {
-        let mut records: Vec<Record> = sets.iter().flat_map(RrSet::records).collect();
-        if class == DNSClass::CH {
-            records.iter_mut().for_each(|record| record.dns_class = class);
+    let class = questions.first().map(|question| question.original().query_class());
+    for mut record in sections.into_iter().flatten().flat_map(RrSet::records) {
+        if class == Some(DNSClass::CH) {
+            record.dns_class = DNSClass::CH;
         }
-        records
-    });
-    MessageResponseBuilder::new(queries, None)
-        .build(metadata, &answers, &authority, std::iter::empty(), &additional)
-        .destructive_emit(&mut encoder)?;
+        record.emit(&mut encoder)?;
+    }
     Ok(bytes)
 }
