@@ -117,6 +117,8 @@ impl Stack {
                 let listen = config.runtime.dns_listen;
                 let server = perigee_dns::Config {
                     listen: vec![listen],
+                    tls: None,
+                    query_log: None,
                     host: Host::new("dns"),
                     limits: snapshot.settings.limits,
                 };
