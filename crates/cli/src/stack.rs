@@ -116,7 +116,13 @@ impl Stack {
             if parts.dns {
                 let listen = config.runtime.dns.listen.clone();
                 let on: Vec<String> = listen.iter().map(ToString::to_string).collect();
-                let server = perigee_dns::Config { listen, host: Host::new("dns"), limits: snapshot.settings.limits };
+                let server = perigee_dns::Config {
+                    listen,
+                    tls: None,
+                    query_log: None,
+                    host: Host::new("dns"),
+                    limits: snapshot.settings.limits,
+                };
                 let metrics = perigee_dns::Metrics::new(&mut registry);
                 let started = perigee_dns::Server::start(server, machine.shared_view(), metrics, &entry).await;
                 dns = Some(started.map_err(|e| format!("DNS cannot listen on {}: {e}", on.join(", ")))?);

@@ -5,6 +5,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use perigee_model::Snapshot;
 
 use crate::dnssec::Signer;
+use crate::manners::Manners;
 use crate::metrics::Metrics;
 use crate::zones::{Zones, seconds};
 
@@ -14,6 +15,8 @@ pub(crate) struct Authority {
     pub(crate) zones: Zones,
     /// The zones' keys.
     pub(crate) signer: Signer,
+    /// How clients are treated.
+    pub(crate) manners: Manners,
 }
 
 /// The authority of the snapshot in force.
@@ -26,12 +29,14 @@ pub(crate) struct Authorities {
     making: Mutex<()>,
     name_server: Vec<IpAddr>,
     metrics: Metrics,
+    /// The cookies' secret if none is configured.
+    secret: [u8; 16],
 }
 
 impl Authorities {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, name_server: Vec<IpAddr>, metrics: Metrics) -> Self {
-        let current = ArcSwap::from_pointee(Authority::new(snapshot, &name_server, None, &metrics));
-        Self { current, next: ArcSwapOption::empty(), making: Mutex::new(()), name_server, metrics }
+    pub(crate) fn new(snapshot: Arc<Snapshot>, name_server: Vec<IpAddr>, metrics: Metrics, secret: [u8; 16]) -> Self {
+        let current = ArcSwap::from_pointee(Authority::new(snapshot, &name_server, None, &metrics, secret));
+        Self { current, next: ArcSwapOption::empty(), making: Mutex::new(()), name_server, metrics, secret }
     }
 
     /// Makes the authority of `snapshot` before it is published, so that no query has to wait for it: with a hundred
@@ -60,16 +65,23 @@ impl Authorities {
     }
 
     fn make(&self, snapshot: &Arc<Snapshot>) -> Authority {
-        Authority::new(snapshot.clone(), &self.name_server, Some(&self.current.load()), &self.metrics)
+        Authority::new(snapshot.clone(), &self.name_server, Some(&self.current.load()), &self.metrics, self.secret)
     }
 }
 
 impl Authority {
     /// Keys that are drawn anew at every start are taken over from `previous`.
-    fn new(snapshot: Arc<Snapshot>, name_server: &[IpAddr], previous: Option<&Self>, metrics: &Metrics) -> Self {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        name_server: &[IpAddr],
+        previous: Option<&Self>,
+        metrics: &Metrics,
+        secret: [u8; 16],
+    ) -> Self {
         let negative_ttl_s = seconds(snapshot.dns.negative_ttl);
         let previous = previous.map(|previous| &previous.signer);
         let signer = Signer::load(&snapshot.dns.zones, negative_ttl_s, previous, &metrics.signing);
-        Self { zones: Zones::new(snapshot, name_server), signer }
+        let manners = Manners::new(snapshot.clone(), secret);
+        Self { zones: Zones::new(snapshot, name_server), signer, manners }
     }
 }

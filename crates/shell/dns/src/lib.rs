@@ -11,26 +11,42 @@
 //! does.
 //!
 //! Start with [`Responder`], which turns the bytes of a query into those of its answer without any socket, and
-//! [`Server`], which drives it over UDP and TCP.
+//! [`Server`], which drives it over UDP and TCP, and if configured over TLS, HTTPS and QUIC.
 
 mod authority;
+mod certificate;
+mod chaos;
 mod client_subnet;
+mod clients;
+mod conversation;
+mod cookie;
 mod dnssec;
 mod encode;
+mod https;
+mod manners;
 mod metrics;
+mod moment;
+mod options;
+mod query_log;
+mod quic;
+mod rate_limit;
 mod respond;
 mod responder;
 mod response;
 mod server;
 mod steer;
 mod tcp;
+mod tls;
 mod udp;
 mod why;
 mod wire;
 mod zones;
 
+pub use certificate::CertificateSource;
 pub use dnssec::keys;
 pub use metrics::Metrics;
+pub use moment::Moment;
+pub use query_log::QueryLog;
 pub use responder::{Responder, Transport};
-pub use server::{Config, Server};
+pub use server::{Config, Server, TlsAddresses, TlsConfig};
 pub use zones::{ZoneProblem, check_zones};

@@ -2,10 +2,13 @@
 #![allow(unreachable_pub, reason = "the modules of a test share what they need")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod abuse;
 mod client_subnet;
 #[path = "../../src/dnssec/tests/delv.rs"]
 mod delv;
 mod dnssec;
+mod edns;
+mod encrypted;
 mod limits;
 mod message;
 mod names;

@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use crate::support::{A, Query, SEOUL, SEOUL_NODES, TOKYO_NODES, World, addresses, query};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Running {
     pub world: World,
@@ -32,12 +32,17 @@ pub struct Running {
 
 impl Running {
     pub async fn start(limits: Limits) -> Self {
-        let world = World::new();
+        Self::with(World::new(), |config| config.limits = limits).await
+    }
+
+    pub async fn with(world: World, change: impl FnOnce(&mut Config)) -> Self {
         let host = Host::new("dns");
         let shutdown = Shutdown::new();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], host: host.clone(), limits };
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let mut config = Config { listen, tls: None, query_log: None, host: host.clone(), limits: Limits::default() };
+        change(&mut config);
         let server = Server::start(config, world.view.clone(), metrics, &shutdown).await.unwrap();
         let address = server.local_addrs()[0];
         Self { world, server, host, shutdown, registry, address }
@@ -57,7 +62,7 @@ impl Running {
     }
 }
 
-async fn receive(socket: &UdpSocket) -> Vec<u8> {
+pub async fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut answer = [0; 2_000];
     let len = tokio::time::timeout(PATIENCE, socket.recv(&mut answer)).await.expect("in time").unwrap();
     answer[..len].to_vec()
@@ -228,7 +233,8 @@ async fn the_end_closes_idle_connections_and_leaves_nothing_running() {
 #[tokio::test]
 async fn an_address_in_use_is_an_error() {
     let running = Running::start(Limits::default()).await;
-    let config = Config { listen: vec![running.address], host: Host::new("second"), limits: Limits::default() };
+    let listen = vec![running.address];
+    let config = Config { listen, tls: None, query_log: None, host: Host::new("second"), limits: Limits::default() };
     let view = Arc::clone(&running.world.view);
     let second = Server::start(config, view, Metrics::default(), &Shutdown::new()).await;
     assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);

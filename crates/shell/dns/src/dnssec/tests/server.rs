@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::world::World;
 use crate::dnssec::signer::Asked;
 use crate::encode::{decode, encode, udp_limit};
+use crate::options::OptRecord;
 use crate::wire;
 
 /// What ends the server: no DNS message.
@@ -57,5 +58,16 @@ pub(super) fn answer(world: &World, message: &[u8], region: u8) -> Option<Vec<u8
     let asked = Asked { qtype, dnssec_ok: opt.dnssec_ok, compact_ok: opt.compact_ok };
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     response.compact_ok = world.signer.sign(&mut response, asked, now_s);
-    Some(encode(&header, &queries, &reading, None, &response, udp_limit(&reading)).unwrap())
+    let record = OptRecord {
+        code: response.code,
+        dnssec_ok: opt.dnssec_ok,
+        compact_ok: response.compact_ok,
+        cookie: None,
+        nsid: None,
+        subnet: None,
+        extended_error: None,
+        keepalive: None,
+        padded: false,
+    };
+    Some(encode(&header, &queries, Some(&record), &response, udp_limit(&reading)).unwrap())
 }
