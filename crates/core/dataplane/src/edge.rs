@@ -154,7 +154,7 @@ impl Edge {
     /// Puts the verdicts of the DNS health checks into the view. Always true: they have changed.
     fn publish_checks(&mut self) -> bool {
         let mut view = EdgeView::clone(&self.view);
-        view.health.checks = self.checks.verdicts().to_vec();
+        view.set_checks(self.checks.verdicts().to_vec());
         self.view = Arc::new(view);
         true
     }

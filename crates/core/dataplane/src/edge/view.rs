@@ -50,7 +50,7 @@ impl EdgeView {
 
     /// Makes the trees' states anew if anybody uses trees, so that no question has to wait for it.
     fn refresh_trees(&mut self) {
-        let states = |trees: &Arc<Trees>| Arc::new(TreeStates::new(trees, &self.snapshot, &self.health));
+        let states = |trees: &Arc<Trees>| Arc::new(TreeStates::new(trees, &self.health));
         self.tree_states = self.plan.trees_made().map(states).map(OnceLock::from).unwrap_or_default();
     }
 
@@ -69,7 +69,7 @@ impl EdgeView {
 
     /// The health of the trees' nodes in this view.
     pub fn tree_states(&self) -> &TreeStates {
-        self.tree_states.get_or_init(|| Arc::new(TreeStates::new(self.trees(), &self.snapshot, &self.health)))
+        self.tree_states.get_or_init(|| Arc::new(TreeStates::new(self.trees(), &self.health)))
     }
 
     /// What a tree answers a client ([`Trees::decide`]) in this view; `draw` is a uniform random number.
