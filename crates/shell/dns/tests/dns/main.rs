@@ -6,6 +6,7 @@ mod client_subnet;
 mod limits;
 mod message;
 mod names;
+mod policies;
 mod sockets;
 mod support;
 mod zone_model;
