@@ -97,3 +97,6 @@ impl Zones {
 pub(crate) fn seconds(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).min(0x7fff_ffff)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod encrypted;
 mod limits;
 mod message;
 mod names;
+mod policies;
 mod sockets;
 mod support;
 mod zone_model;

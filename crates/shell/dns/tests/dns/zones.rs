@@ -140,7 +140,7 @@ fn records_of_a_zone_file_are_answered_by_name_and_type() {
         ("zone.test", CAA, &["NOERROR aa", "an zone.test. 300 CAA 0 issue \"ca.test\""]),
         ("web.zone.test", AAAA, &["NOERROR aa", "an web.zone.test. 300 AAAA 2001:db8::3"]),
         ("web.zone.test", TXT, &["NOERROR aa", "an web.zone.test. 300 TXT onetwo words"]),
-        ("web.zone.test", 65_280, &["NOERROR aa", "an web.zone.test. 300 TYPE65280"]),
+        ("web.zone.test", 65_280, &["NOERROR aa", "an web.zone.test. 300 Unknown"]),
         ("_sip._tcp.zone.test", SRV, &["NOERROR aa", "an _sip._tcp.zone.test. 300 SRV 1 2 5060 web.zone.test."]),
         ("_8443._foo.zone.test", SVCB, &["NOERROR aa", "an _8443._foo.zone.test. 300 SVCB 0 web.zone.test."]),
         ("web.zone.test", SVCB, &NODATA),

@@ -34,6 +34,9 @@ pub(super) fn compose(snapshot: &Snapshot, mut draft: Draft, problems: &mut Prob
     for (key, mut sets) in std::mem::take(&mut draft.sets) {
         let is_delegation = delegations.contains(&key);
         if is_delegation || is_below(&key, &delegations) {
+            if is_delegation && dnames.contains(&key) {
+                draft.problem(problems, &key, "a delegation has no DNAME (RFC 6672 section 2.3)");
+            }
             let is_address = |set: &StoredSet| matches!(set.record_type, RecordType::A | RecordType::AAAA);
             let addresses: Vec<StoredSet> = sets.iter().filter(|set| is_address(set)).cloned().collect();
             if !addresses.is_empty() {
@@ -100,7 +103,6 @@ fn check_sets(draft: &Draft, key: &[u8], sets: &mut Vec<StoredSet>, problems: &m
         (count(RecordType::CNAME) > 1, "a name has one CNAME (RFC 2181 section 10.1)"),
         (count(RecordType::DNAME) > 1, "a name has one DNAME (RFC 6672 section 2.4)"),
         (count(RecordType::DNAME) > 0 && is_wildcard(key), "a wildcard has no DNAME (RFC 6672 section 3.3)"),
-        (count(RecordType::DNAME) > 0 && !key.is_empty() && count(RecordType::NS) > 0, "a delegation has no DNAME"),
         (count(RecordType::NS) > 0 && is_wildcard(key), "a wildcard has no NS (`spec/dns.md` section 2.1)"),
         (count(RecordType::SOA) > 0 && !key.is_empty(), "SOA stands at the zone's own name alone"),
         (
