@@ -7,8 +7,14 @@ use std::time::Duration;
 
 use crate::exec::{Failure, cargo, command, output, run, succeeds, wait_until};
 
-/// Programs of the end-to-end tests and of the README's tour, and the Debian packages that hold them.
-const PROGRAMS: &[(&str, &str)] = &[("dig", "bind9-dnsutils"), ("curl", "curl")];
+/// Programs of the end-to-end tests, of the validators' tests and of the README's tour, and the Debian packages that hold them.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("dig", "bind9-dnsutils"),
+    ("delv", "bind9-dnsutils"),
+    ("kdig", "knot-dnsutils"),
+    ("unbound", "unbound"),
+    ("curl", "curl"),
+];
 
 /// How long a Docker engine that was just started may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);

@@ -11,3 +11,4 @@ mod message;
 mod names;
 mod sockets;
 mod support;
+mod validators;
