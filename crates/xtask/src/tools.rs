@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use crate::exec::{Failure, cargo, command, output, run, succeeds, wait_until};
 
-/// Programs of the end-to-end tests and of the README's tour, and the Debian packages that hold them.
+/// Programs of the end-to-end tests, of the validators' tests and of the README's tour, and the Debian packages that hold them.
 ///
 /// Where Debian starts unbound's service with its package, that one stays at 127.0.0.1, where no test is.
 const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
+    ("delv", "bind9-dnsutils"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
     ("drill", "ldnsutils"),

@@ -143,11 +143,12 @@ impl Signer {
             return Ok(false);
         }
         let mut is_signed = false;
-        let has_dname = response.answers.iter().any(|set| set.record_type == RecordType::DNAME);
+        let dnames = response.answers.iter().filter(|set| set.record_type == RecordType::DNAME);
+        let dnames: Vec<Name> = dnames.map(|set| set.owner.clone()).collect();
         for (section, is_authority) in [(&mut response.answers, false), (&mut response.authority, true)] {
             let mut signed = Vec::with_capacity(2 * section.len() + 2);
             for mut set in section.drain(..) {
-                let Some(zone) = self.signing_zone(&set, has_dname)? else {
+                let Some(zone) = self.signing_zone(&set, &dnames)? else {
                     // Above an unsigned zone's cut a DS says nothing to anybody.
                     if !(is_authority && set.record_type == RecordType::DS) {
                         signed.push(set);
@@ -240,8 +241,9 @@ impl Signer {
 
     /// The zone whose keys sign `set`; none if it is unsigned, or nobody's own: delegations' name servers belong to
     /// the zone below, and a CNAME made from a DNAME follows from that (RFC 4035 section 2.2, RFC 6672 section 5.3.1).
-    fn signing_zone(&self, set: &RrSet, has_dname: bool) -> Result<Option<&SignedZone>, Failure> {
-        if set.record_type == RecordType::RRSIG || (has_dname && set.record_type == RecordType::CNAME) {
+    fn signing_zone(&self, set: &RrSet, dnames: &[Name]) -> Result<Option<&SignedZone>, Failure> {
+        let is_made = set.record_type == RecordType::CNAME && dnames.iter().any(|dname| dname.zone_of(&set.owner));
+        if is_made || set.record_type == RecordType::RRSIG {
             return Ok(None);
         }
         match self.zone_above(&set.owner, set.record_type == RecordType::DS)? {

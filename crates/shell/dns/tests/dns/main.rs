@@ -15,6 +15,7 @@ mod names;
 mod policies;
 mod sockets;
 mod support;
+mod validators;
 mod zone_model;
 mod zone_problems;
 mod zones;

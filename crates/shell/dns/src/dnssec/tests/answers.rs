@@ -1,5 +1,6 @@
 use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::{self, NULL};
 use hickory_proto::rr::{RData, RecordType};
 use perigee_model::dns::{HostedZone, SigningAlgorithm};
 
@@ -9,7 +10,9 @@ use crate::dnssec::denial::NXNAME;
 use crate::dnssec::signer::{Asked, Signer};
 use crate::response::{Response, RrSet};
 
-use RecordType::{A, AAAA, ANY, CDNSKEY, CDS, CNAME, DNSKEY, DS, MX, NS, NSEC, NSEC3, NSEC3PARAM, RRSIG, SOA, TXT};
+use RecordType::{
+    A, AAAA, ANY, CDNSKEY, CDS, CNAME, DNAME, DNSKEY, DS, MX, NS, NSEC, NSEC3, NSEC3PARAM, RRSIG, SOA, TXT,
+};
 
 /// Everything but a delegation's name servers.
 fn own(set: &RrSet) -> bool {
@@ -198,6 +201,24 @@ fn referrals_prove_the_ds_or_that_there_is_none() {
         }
         assert_eq!(stranger.authority[1].ttl_s, 30);
     });
+}
+
+#[test]
+fn a_cname_made_from_a_dname_is_not_signed_but_others_are() {
+    let world = World::new(signing(SigningAlgorithm::Ed25519, false));
+    let cname = |from: &str, to: &str| RrSet::one(name(from), 60, RData::CNAME(rdata::CNAME(name(to))));
+    let unknown = NULL::with(b"\x03www\x07perigee\x04test\0".to_vec());
+    let dname = RData::Unknown { code: DNAME, rdata: unknown };
+    let dname = RrSet { owner: name("old.perigee.test"), record_type: DNAME, ttl_s: 60, data: vec![dname] };
+    let chain = vec![
+        cname("alias.perigee.test", "a.old.perigee.test"),
+        dname,
+        cname("a.old.perigee.test", "a.www.perigee.test"),
+    ];
+    let mut response = Response::found(crate::response::Kind::Absent, chain);
+    world.signer.sign(&mut response, Asked { qtype: A, dnssec_ok: true, compact_ok: false }, NOW);
+    let kinds: Vec<RecordType> = response.answers.iter().map(|set| set.record_type).collect();
+    assert_eq!(kinds, [CNAME, RRSIG, DNAME, RRSIG, CNAME]);
 }
 
 #[test]

@@ -24,6 +24,39 @@ fn any_name() -> impl Strategy<Value = Name> {
     })
 }
 
+/// A name close to `name` in canonical order, on either side, or any other.
+fn near(name: Name) -> impl Strategy<Value = Name> {
+    let with_first = {
+        let name = name.clone();
+        move |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut labels: Vec<Vec<u8>> = name.iter().map(<[u8]>::to_vec).collect();
+            change(&mut labels[0]);
+            let changed = Name::from_labels(labels.iter().map(Vec::as_slice));
+            changed.map_or_else(
+                |_| name.clone(),
+                |mut changed| {
+                    changed.set_fqdn(true);
+                    changed
+                },
+            )
+        }
+    };
+    let below = {
+        let name = name.clone();
+        move |label: Vec<u8>| name.prepend_label(&label[..]).unwrap_or_else(|_| name.clone())
+    };
+    let (last, longer) = (with_first.clone(), with_first);
+    prop_oneof![
+        prop::collection::vec(0_u8..3, 1..4).prop_map(below),
+        any::<u8>().prop_map(move |octet| last(&|label| {
+            label.pop();
+            label.push(octet);
+        })),
+        (0_u8..3).prop_map(move |octet| longer(&|label| label.push(octet))),
+        any_name(),
+    ]
+}
+
 fn any_data() -> impl Strategy<Value = Vec<RData>> {
     let octets = || prop::collection::vec(any::<u8>(), 0..40);
     prop_oneof![
@@ -67,7 +100,9 @@ proptest! {
 
     /// The next name is behind the name and before everything else that could be there.
     #[test]
-    fn the_next_name_leaves_no_room(name in any_name(), other in any_name()) {
+    fn the_next_name_leaves_no_room(
+        (name, other) in any_name().prop_flat_map(|name| (Just(name.clone()), near(name))),
+    ) {
         let origin = Name::from_ascii("perigee.test.").unwrap();
         let next = successor(&name, &origin)?;
         prop_assert!(next == origin || name < next, "{name} {next}");

@@ -73,8 +73,14 @@ fn is_good(set: &RrSet, signatures: &[RRSIG], keys: &[DNSKEY], among: impl Fn(u1
     })
 }
 
+type Step<'a> = (&'a str, Box<dyn Fn(&Directory)>);
+
+fn step(what: &str, act: impl Fn(&Directory) + 'static) -> Step<'_> {
+    (what, Box::new(act))
+}
+
 /// Plays steps; each must go together with the one before, in the data, in the keys, and in the parent's DS.
-fn play(directory: &Directory, steps: &[(&str, &dyn Fn(&Directory))]) -> usize {
+fn play(directory: &Directory, steps: &[Step<'_>]) -> usize {
     let mut world: Option<World> = None;
     let mut before: Option<Memory> = None;
     for (what, step) in steps {
@@ -127,23 +133,23 @@ fn delete(directory: &Directory, tag: u16) {
 fn a_combined_key_is_changed_without_a_gap() {
     let directory = Directory::new();
     let old = directory.key(P256, Csk, Active).tag;
-    let new = |directory: &Directory| tag(directory, Csk, true, &[old]);
+    let new = move |directory: &Directory| tag(directory, Csk, true, &[old]);
     let keys = play(
         &directory,
         &[
-            ("one key", &|_| ()),
-            ("the new one is published", &|directory| {
+            step("one key", move |_| ()),
+            step("the new one is published", move |directory| {
                 directory.key(P256, Csk, Published);
             }),
-            ("both are active", &|directory| {
+            step("both are active", move |directory| {
                 set_state(&directory.0, ORIGIN, new(directory), Active).unwrap();
                 assert_eq!(ds(&directory.0, ORIGIN).unwrap().len(), 2);
             }),
-            ("the old one is retired", &|directory| {
+            step("the old one is retired", move |directory| {
                 set_state(&directory.0, ORIGIN, old, Retired).unwrap();
                 assert_eq!(anchors(&directory.0, ORIGIN).unwrap().len(), 1);
             }),
-            ("the old one is gone", &|directory| delete(directory, old)),
+            step("the old one is gone", move |directory| delete(directory, old)),
         ],
     );
     assert_eq!(keys, 1);
@@ -157,8 +163,8 @@ fn a_key_exchanged_in_one_step_leaves_a_gap() {
     play(
         &directory,
         &[
-            ("one key", &|_| ()),
-            ("another", &|directory| {
+            step("one key", move |_| ()),
+            step("another", move |directory| {
                 delete(directory, old);
                 directory.key(P256, Csk, Active);
             }),
@@ -170,29 +176,19 @@ fn a_key_exchanged_in_one_step_leaves_a_gap() {
 fn keys_of_two_roles_are_changed_one_after_the_other() {
     let directory = Directory::new();
     let old = [directory.key(P256, Ksk, Active).tag, directory.key(P256, Zsk, Active).tag];
-    let mut steps: Vec<(&str, Box<dyn Fn(&Directory)>)> = vec![("two keys", Box::new(|_| ()))];
+    let mut steps = vec![step("two keys", |_| ())];
     for (role, old_tag) in [(Zsk, old[1]), (Ksk, old[0])] {
-        steps.push((
-            "published",
-            Box::new(move |directory| {
-                directory.key(P256, role, Published);
-            }),
-        ));
-        steps.push((
-            "both active",
-            Box::new(move |directory| {
-                set_state(&directory.0, ORIGIN, tag(directory, role, true, &old), Active).unwrap();
-            }),
-        ));
-        steps.push((
-            "retired",
-            Box::new(move |directory| {
-                set_state(&directory.0, ORIGIN, old_tag, Retired).unwrap();
-            }),
-        ));
-        steps.push(("gone", Box::new(move |directory| delete(directory, old_tag))));
+        steps.push(step("published", move |directory| {
+            directory.key(P256, role, Published);
+        }));
+        steps.push(step("both active", move |directory| {
+            set_state(&directory.0, ORIGIN, tag(directory, role, true, &old), Active).unwrap();
+        }));
+        steps.push(step("retired", move |directory| {
+            set_state(&directory.0, ORIGIN, old_tag, Retired).unwrap();
+        }));
+        steps.push(step("gone", move |directory| delete(directory, old_tag)));
     }
-    let steps: Vec<(&str, &dyn Fn(&Directory))> = steps.iter().map(|(what, step)| (*what, step.as_ref())).collect();
     assert_eq!(play(&directory, &steps), 2);
     let tags: Vec<u16> = crate::keys::list(&directory.0, ORIGIN).unwrap().iter().map(|key| key.tag).collect();
     assert!(!tags.contains(&old[0]) && !tags.contains(&old[1]));
@@ -205,15 +201,15 @@ fn every_algorithm_signs_everything_while_there_are_two() {
     let keys = play(
         &directory,
         &[
-            ("one algorithm", &|_| ()),
-            ("two", &|directory| {
+            step("one algorithm", move |_| ()),
+            step("two", move |directory| {
                 directory.key(Ed25519, Csk, Active);
                 let world = World::with(&[zone(directory)]);
                 for (set, signatures) in remember(&world).data {
                     assert_eq!(signatures.len(), 2, "{set:?}");
                 }
             }),
-            ("the other", &|directory| delete(directory, old)),
+            step("the other", move |directory| delete(directory, old)),
         ],
     );
     assert_eq!(keys, 1);

@@ -16,7 +16,7 @@ use super::world::{World, key_algorithm, signing};
 use Verdict::{Bogus, Denied, Insecure, Secure};
 
 /// Questions of every kind, and what is to be found.
-const QUESTIONS: [(&str, &str, Verdict); 22] = [
+const QUESTIONS: [(&str, &str, Verdict); 23] = [
     ("www.perigee.test", "A", Secure),
     ("WWW.PeriGee.test", "AAAA", Secure),
     ("perigee.test", "SOA", Secure),
@@ -27,6 +27,7 @@ const QUESTIONS: [(&str, &str, Verdict); 22] = [
     ("alias.perigee.test", "A", Secure),
     ("a.ent.perigee.test", "TXT", Secure),
     ("any.wild.perigee.test", "A", Secure),
+    ("*.wild.perigee.test", "A", Secure),
     ("www.child.perigee.test", "A", Secure),
     ("friend.perigee.test", "DS", Secure),
     ("www.perigee.test", "MX", Denied),
@@ -91,8 +92,19 @@ struct Unbound {
 
 impl Unbound {
     fn start(directory: &Directory, world: &World, server: SocketAddr) -> Self {
-        // It cannot choose a port by itself; nobody else takes this one between here and there, as a rule.
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // It cannot choose a port by itself, and somebody may take this one between here and there.
+        let mut attempts = (0..16).map(|_| {
+            let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            Self::try_start(directory, world, server, port)
+        });
+        let mut said = None;
+        attempts
+            .find_map(|attempt| attempt.map_err(|words| said = Some(words)).ok())
+            .unwrap_or_else(|| panic!("{said:?}"))
+    }
+
+    /// Errors: what it said before it ended because the port was taken.
+    fn try_start(directory: &Directory, world: &World, server: SocketAddr, port: u16) -> Result<Self, String> {
         let anchors = world.keys("perigee.test").into_iter();
         let anchors: String = anchors.map(|key| format!("trust-anchor: \"perigee.test. DNSKEY {key}\"\n")).collect();
         let stub = format!("{}@{}", server.ip(), server.port());
@@ -112,11 +124,15 @@ impl Unbound {
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut said = String::new();
         while !said.contains("start of service") {
-            assert_ne!(log.read_line(&mut said).unwrap(), 0, "unbound ended: {said}");
+            if log.read_line(&mut said).unwrap() == 0 {
+                process.wait().unwrap();
+                assert!(said.contains("Address already in use"), "unbound ended: {said}");
+                return Err(said);
+            }
         }
         // What it says from here on must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, port }
+        Ok(Self { process, port })
     }
 
     fn ask(&self, name: &str, qtype: &str) -> (Verdict, String) {
