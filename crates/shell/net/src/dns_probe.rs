@@ -55,7 +55,7 @@ impl DnsProber {
         Self { host, names, limits: LIMITS }
     }
 
-    /// Probes once; `Ok` if the endpoint passed. Takes at most about 22 s: an HTTPS endpoint may make every step of two
+    /// Probes once; `Ok` if the endpoint passed. Takes at most 18 s: an HTTPS endpoint may make every step of two
     /// connects as slow as it is allowed to.
     ///
     /// Errors: what [`ProbeFailure`] names; `Internal` is the prober's own trouble and says nothing about the endpoint.

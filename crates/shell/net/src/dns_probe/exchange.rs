@@ -63,10 +63,13 @@ where
 /// Looks for `string` in the beginning of a body, until it is found or cannot be found any more.
 async fn search(mut body: Incoming, string: &[u8]) -> Result<(), ProbeFailure> {
     let mut beginning = Vec::with_capacity(SEARCHED_BYTES);
+    // Where the string may still begin: what lies before was looked at, so that a body in single bytes costs no more.
+    let mut from = 0;
     loop {
-        if contains(&beginning, string) {
+        if contains(&beginning[from..], string) {
             return Ok(());
         }
+        from = (beginning.len() + 1).saturating_sub(string.len()).min(beginning.len());
         if beginning.len() == SEARCHED_BYTES {
             return Err(ProbeFailure::NoMatch);
         }

@@ -144,7 +144,10 @@ async fn the_request_names_the_host_and_asks_for_the_path() {
 async fn the_string_must_lie_wholly_in_the_first_5120_bytes() {
     let at = |offset: usize| body(20_000, &format!("{}needle{}", "x".repeat(offset), "y".repeat(20_000 - 6 - offset)));
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnee\r\n3\r\ndle\r\n0\r\n\r\n".to_owned();
+    let bytes: String = "a nneedle".chars().map(|c| format!("1\r\n{c}\r\n")).collect();
+    let single = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{bytes}0\r\n\r\n");
     for (what, bytes, result) in [
+        ("in single bytes", single, Ok(())),
         ("at the start", at(0), Ok(())),
         ("at the very end of the window", at(5_114), Ok(())),
         ("across the end of the window", at(5_115), Err(ProbeFailure::NoMatch)),
