@@ -1,11 +1,10 @@
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Edns, Header, Metadata, ResponseCode};
-use hickory_proto::rr::Record;
-use hickory_proto::rr::rdata::opt::EdnsOption;
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
-use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
+use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
+use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
+use hickory_server::zone_handler::Queries;
 
-use crate::client_subnet::ClientSubnet;
+use crate::options::{OptRecord, pad};
 use crate::response::{Response, RrSet};
 use crate::wire::Reading;
 
@@ -13,9 +12,8 @@ use crate::wire::Reading;
 pub(crate) const UDP_PAYLOAD: u16 = 1_232;
 /// UDP payload size of a client that states none (RFC 1035 section 4.2.1).
 const PLAIN_UDP_PAYLOAD: u16 = 512;
-/// Option codes (IANA, "DNS EDNS0 Option Codes").
-const CLIENT_SUBNET: u16 = 8;
-const EXTENDED_ERROR: u16 = 15;
+/// Where a header's count of additional records is.
+const ARCOUNT: usize = 10;
 
 /// The header and, if `with_question`, the one question of a message; none if hickory cannot read them.
 pub(crate) fn decode(message: &[u8], with_question: bool) -> Option<(Header, Queries)> {
@@ -30,63 +28,104 @@ pub(crate) fn udp_limit(reading: &Reading<'_>) -> u16 {
     reading.opt.map_or(PLAIN_UDP_PAYLOAD, |opt| opt.payload.clamp(PLAIN_UDP_PAYLOAD, UDP_PAYLOAD))
 }
 
-/// The bytes of `response`: the question as it came, and an OPT record if one came.
+/// The bytes of `response`: the question as it came, and `opt` if the query had one.
 ///
-/// What does not fit into `limit` octets leaves an empty answer with TC set, rather than part of one (`spec/dns.md`
-/// §5.5). Errors: a record that cannot be written, which none of ours is.
+/// At most `limit` octets. What does not fit leaves the additional section first, set by set from the back, which needs
+/// no TC unless it was a delegation's glue (RFC 9471); then an empty answer with TC, rather than part of one
+/// (`spec/dns.md` §5.5). Errors: a record that cannot be written, which none of ours is.
 pub(crate) fn encode(
     request: &Header,
     queries: &Queries,
-    reading: &Reading<'_>,
-    subnet: Option<&ClientSubnet>,
+    opt: Option<&OptRecord<'_>>,
     response: &Response,
     limit: u16,
 ) -> Result<Vec<u8>, ProtoError> {
-    let mut metadata = Metadata::response_from_request(request);
-    metadata.response_code = response.code;
-    metadata.authoritative = response.authoritative;
-    // An authoritative server should clear it (RFC 4035 section 3.1.6).
-    metadata.checking_disabled = false;
-    let edns = reading.opt.map(|opt| {
-        let mut edns = Edns::new();
-        edns.set_max_payload(UDP_PAYLOAD).set_dnssec_ok(opt.dnssec_ok);
-        if let Some(subnet) = subnet {
-            let data = subnet.with_scope(response.scope);
-            edns.options_mut().insert(EdnsOption::Unknown(CLIENT_SUBNET, data));
+    let mut metadata = metadata_of(request, response);
+    let tail = opt.map(OptRecord::octets).unwrap_or_default();
+    let room = usize::from(limit).saturating_sub(tail.len());
+    let is_referral =
+        response.answers.is_empty() && response.authority.first().is_some_and(|set| set.record_type == RecordType::NS);
+    for kept in (0..=response.additional.len()).rev() {
+        metadata.truncation = is_referral && kept < response.additional.len();
+        // What hickory cannot write at all has more octets than a message may.
+        let Ok(bytes) =
+            write(metadata, queries, [&response.answers, &response.authority, &response.additional[..kept]])
+        else {
+            continue;
+        };
+        if bytes.len() <= room {
+            return Ok(finish(bytes, opt, &tail));
         }
-        if let Some(error) = &response.extended_error {
-            let data = [&error.code.to_be_bytes(), error.text.as_bytes()].concat();
-            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
-        }
-        edns
-    });
-    let bytes =
-        write(metadata, queries, edns.as_ref(), [&response.answers, &response.authority, &response.additional])?;
-    if bytes.len() <= usize::from(limit) {
-        return Ok(bytes);
     }
-    metadata.truncation = true;
-    write(metadata, queries, edns.as_ref(), [&[], &[], &[]])
+    Ok(finish(empty(metadata, queries)?, opt, &tail))
+}
+
+/// An answer without anything but the question, with TC: what a limited client gets.
+pub(crate) fn stub(
+    request: &Header,
+    queries: &Queries,
+    opt: Option<&OptRecord<'_>>,
+    response: &Response,
+) -> Result<Vec<u8>, ProtoError> {
+    let tail = opt.map(OptRecord::octets).unwrap_or_default();
+    Ok(finish(empty(metadata_of(request, response), queries)?, opt, &tail))
 }
 
 /// A refusal to a message of which not even the header's question could be read: identifier, flags and code.
 pub(crate) fn bare(message: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let (header, none) = decode(message, false)?;
-    encode(&header, &none, &Reading::default(), None, &Response::error(code), u16::MAX).ok()
+    encode(&header, &none, None, &Response::error(code), u16::MAX).ok()
 }
 
-fn write(
-    metadata: Metadata,
-    queries: &Queries,
-    edns: Option<&Edns>,
-    sections: [&[RrSet]; 3],
-) -> Result<Vec<u8>, ProtoError> {
+fn metadata_of(request: &Header, response: &Response) -> Metadata {
+    let mut metadata = Metadata::response_from_request(request);
+    metadata.response_code = response.code;
+    metadata.authoritative = response.authoritative;
+    // An authoritative server should clear it (RFC 4035 section 3.1.6).
+    metadata.checking_disabled = false;
+    metadata
+}
+
+fn empty(mut metadata: Metadata, queries: &Queries) -> Result<Vec<u8>, ProtoError> {
+    metadata.truncation = true;
+    write(metadata, queries, [&[], &[], &[]])
+}
+
+/// Puts the OPT record behind everything else. It is not hickory's, because its length has to be known before anything
+/// is fitted, and hickory's cannot be padded.
+fn finish(mut bytes: Vec<u8>, opt: Option<&OptRecord<'_>>, tail: &[u8]) -> Vec<u8> {
+    let Some(opt) = opt else { return bytes };
+    let count = u16::from_be_bytes([bytes[ARCOUNT], bytes[ARCOUNT + 1]]).saturating_add(1);
+    bytes[ARCOUNT..ARCOUNT + 2].copy_from_slice(&count.to_be_bytes());
+    bytes.extend(tail);
+    if opt.padded {
+        pad(&mut bytes, tail.len());
+    }
+    bytes
+}
+
+/// Header, question and records. Names are compressed against all before them, and first of all the question's, whose
+/// letters the answer's owners share.
+///
+/// Errors: above all, more than 65,535 octets.
+fn write(metadata: Metadata, queries: &Queries, sections: [&[RrSet]; 3]) -> Result<Vec<u8>, ProtoError> {
     let mut bytes = Vec::with_capacity(usize::from(PLAIN_UDP_PAYLOAD));
     let mut encoder = BinEncoder::new(&mut bytes);
-    let [answers, authority, additional] =
-        sections.map(|sets| sets.iter().flat_map(RrSet::records).collect::<Vec<Record>>());
-    MessageResponseBuilder::new(queries, edns)
-        .build(metadata, &answers, &authority, std::iter::empty(), &additional)
-        .destructive_emit(&mut encoder)?;
+    let questions = queries.queries();
+    let [answers, authorities, additionals] =
+        sections.map(|sets| sets.iter().map(|set| set.data.len()).sum::<usize>() as u16);
+    let counts = HeaderCounts { queries: questions.len() as u16, answers, authorities, additionals };
+    Header { metadata, counts }.emit(&mut encoder)?;
+    for question in questions {
+        question.original().emit(&mut encoder)?;
+    }
+    // What is said in another class than IN is said of the server itself, and all of it in that class.
+    let class = questions.first().map(|question| question.original().query_class());
+    for mut record in sections.into_iter().flatten().flat_map(RrSet::records) {
+        if class == Some(DNSClass::CH) {
+            record.dns_class = DNSClass::CH;
+        }
+        record.emit(&mut encoder)?;
+    }
     Ok(bytes)
 }

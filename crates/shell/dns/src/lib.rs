@@ -13,9 +13,18 @@
 //! Start with [`Responder`], which turns the bytes of a query into those of its answer without any socket, and
 //! [`Server`], which drives it over UDP and TCP.
 
+mod chaos;
 mod client_subnet;
+mod clients;
+mod conversation;
+mod cookie;
 mod encode;
+mod manners;
 mod metrics;
+mod moment;
+mod options;
+mod query_log;
+mod rate_limit;
 mod respond;
 mod responder;
 mod response;
@@ -28,5 +37,7 @@ mod wire;
 mod zone;
 
 pub use metrics::Metrics;
+pub use moment::Moment;
+pub use query_log::QueryLog;
 pub use responder::{Responder, Transport};
 pub use server::{Config, Server};

@@ -1,20 +1,33 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+use hickory_server::zone_handler::Queries;
 use perigee_dataplane::EdgeView;
 use tracing::{error, trace};
 
-use crate::Metrics;
 use crate::client_subnet::ClientSubnet;
-use crate::encode::{bare, decode, encode, udp_limit};
-use crate::metrics::{QueryLabels, RegionLabels};
+use crate::cookie::Standing;
+use crate::encode::{bare, decode, encode, stub, udp_limit};
+use crate::manners::{self, Manners};
+use crate::metrics::{RegionLabels, rcode};
+use crate::moment::Clocks;
+use crate::options::OptRecord;
+use crate::query_log::{Entry, Log, network_of};
+use crate::rate_limit::{RateLimiter, Verdict};
 use crate::respond::{Query, respond};
-use crate::response::Response;
+use crate::response::{ExtendedError, Kind, Response, RrSet};
 use crate::wire::{self, Dropped, Reading, opcode};
 use crate::zone::Zone;
+use crate::{Metrics, Moment, chaos};
+
+/// Extended errors (RFC 8914 section 5.2, and its registry).
+const NOT_SUPPORTED: u16 = 21;
+const SYNTHESIZED: u16 = 29;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +36,52 @@ pub enum Transport {
     Udp,
     /// On a connection: an answer may have 65,535 octets.
     Tcp,
+    /// On a connection under TLS (RFC 7858).
+    Tls,
+    /// In an HTTP request (RFC 8484).
+    Https,
+    /// On a stream of a QUIC connection (RFC 9250).
+    Quic,
 }
 
 impl Transport {
-    const fn label(self) -> &'static str {
+    /// The counters' and the log's word for it.
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+            Self::Quic => "quic",
         }
     }
+
+    /// Whether nobody on the way can read it.
+    pub(crate) const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
+}
+
+/// Where, how and when a query came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) source: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) moment: Moment,
+    /// How long the connection may be idle; none if that is not for DNS to say (UDP, HTTP and QUIC).
+    pub(crate) idle: Option<Duration>,
+    /// Whether the host fails: SERVFAIL to every query.
+    pub(crate) is_failing: bool,
+}
+
+/// The bytes of an answer, and what a transport with a cache of its own has to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    /// How long it may be kept: its least TTL, 0 for errors. Seconds.
+    pub(crate) lifetime_s: u32,
+    /// Whether others may be given the same.
+    pub(crate) is_shared: bool,
 }
 
 /// Turns the bytes of a query into the bytes of its answer, without any socket.
@@ -43,8 +93,14 @@ pub struct Responder {
     view: Arc<ArcSwap<EdgeView>>,
     /// The names of the view's snapshot; made again when the view brings another one.
     zone: ArcSwap<Zone>,
+    /// What the snapshot says about clients; likewise.
+    manners: ArcSwap<Manners>,
     name_server: Vec<IpAddr>,
     metrics: Metrics,
+    log: Option<Log>,
+    clocks: Clocks,
+    /// Drawn at the start: the cookies' secret if none is configured, and the rate limiters' key.
+    drawn: [[u8; 16]; 2],
     /// Counts queries, to rotate addresses.
     turns: AtomicU64,
 }
@@ -52,25 +108,71 @@ pub struct Responder {
 impl Responder {
     /// Answers from `view`, whatever is published there.
     ///
-    /// `name_server` holds the addresses of `ns1` in the zone; without any the name has no data.
+    /// `name_server` holds the addresses of `ns1` in the zone; without any the name has no data. Draws 32 octets of
+    /// entropy.
     pub fn new(view: Arc<ArcSwap<EdgeView>>, name_server: Vec<IpAddr>, metrics: Metrics) -> Self {
-        let zone = Zone::new(view.load().snapshot.clone(), name_server.clone());
-        Self { view, zone: ArcSwap::from_pointee(zone), name_server, metrics, turns: AtomicU64::new(0) }
+        let snapshot = view.load().snapshot.clone();
+        let drawn = [manners::draw(), manners::draw()];
+        Self {
+            zone: ArcSwap::from_pointee(Zone::new(snapshot.clone(), name_server.clone())),
+            manners: ArcSwap::from_pointee(Manners::new(snapshot, drawn[0])),
+            view,
+            name_server,
+            metrics,
+            log: None,
+            clocks: Clocks::new(),
+            drawn,
+            turns: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, with a log of queries.
+    pub(crate) fn with_log(self, log: Option<Log>) -> Self {
+        Self { log, ..self }
     }
 
     /// The answer to `message` from `source`; none to what must not be answered: less than a header, or a response.
     ///
     /// Over UDP the answer has at most 512 octets, or with EDNS what the client states, never above 1,232. Malformed
-    /// messages get FORMERR. Never panics, whatever the bytes.
+    /// messages get FORMERR. Nothing is rate limited here: that is for sockets. Never panics, whatever the bytes.
     pub fn answer(&self, message: &[u8], source: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
-        self.reply(message, transport, |reading, subnet, decoded| {
-            self.decide(reading, subnet, decoded, source, transport)
-        })
+        self.answer_at(message, source, transport, self.now())
     }
 
-    /// As [`Self::answer`] for a host that fails: SERVFAIL to every query.
-    pub(crate) fn fail(&self, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        self.reply(message, transport, |_, _, _| Response::error(ResponseCode::ServFail))
+    /// As [`Self::answer`], at a given moment.
+    pub fn answer_at(
+        &self,
+        message: &[u8],
+        source: SocketAddr,
+        transport: Transport,
+        moment: Moment,
+    ) -> Option<Vec<u8>> {
+        let arrival = Arrival { source, transport, moment, idle: None, is_failing: false };
+        self.reply(message, &arrival, None).map(|answer| answer.bytes)
+    }
+
+    /// The answer to a datagram from `source`; none if there must be none, or `limiter` keeps it back. A failing host
+    /// says SERVFAIL.
+    pub(crate) fn answer_datagram(
+        &self,
+        message: &[u8],
+        source: SocketAddr,
+        is_failing: bool,
+        limiter: &mut RateLimiter,
+    ) -> Option<Vec<u8>> {
+        let arrival = Arrival { source, transport: Transport::Udp, moment: self.now(), idle: None, is_failing };
+        self.reply(message, &arrival, Some(limiter)).map(|answer| answer.bytes)
+    }
+
+    /// The moment that it is.
+    pub(crate) fn now(&self) -> Moment {
+        self.clocks.now()
+    }
+
+    /// Accounts for one worker that answers datagrams.
+    pub(crate) fn limiter(&self) -> RateLimiter {
+        let view = self.view.load();
+        RateLimiter::new(view.snapshot.dns.server.rate_limit.clone(), self.drawn[1])
     }
 
     /// The counters.
@@ -78,12 +180,9 @@ impl Responder {
         &self.metrics
     }
 
-    fn reply(
-        &self,
-        message: &[u8],
-        transport: Transport,
-        decide: impl FnOnce(&Reading<'_>, Option<&ClientSubnet>, &Decoded) -> Response,
-    ) -> Option<Vec<u8>> {
+    /// The answer to `message`; none if there must be none, or `limiter` keeps it back.
+    pub(crate) fn reply(&self, message: &[u8], arrival: &Arrival, limiter: Option<&mut RateLimiter>) -> Option<Answer> {
+        let began = Instant::now();
         let reading = match wire::read(message) {
             Ok(reading) => reading,
             Err(dropped) => {
@@ -94,63 +193,164 @@ impl Responder {
                 return None;
             }
         };
-        let (header, queries) = match decode(message, reading.question.is_some()) {
-            Some(decoded) => decoded,
-            None => {
-                self.count(transport, &Response::error(ResponseCode::FormErr));
-                return bare(message, ResponseCode::FormErr);
+        let view = self.view.load();
+        let manners = self.manners(&view);
+        let Some((header, queries)) = decode(message, reading.question.is_some()) else {
+            let response = Response::error(ResponseCode::FormErr);
+            let verdict = self.judge(&view, &reading, &response, arrival, Standing::None, limiter);
+            self.done(arrival, &reading, None, &response, verdict, began, &view);
+            return (verdict == Verdict::Pass).then(|| self.bare(message, ResponseCode::FormErr)).flatten();
+        };
+        let source = arrival.source.ip().to_canonical();
+        let (standing, cookie) = match (manners.cookies(), reading.options().cookie) {
+            (Some(cookies), Some(cookie)) => {
+                let (standing, back) = cookies.judge(cookie, source, arrival.moment.unix_s());
+                (standing, Some(back))
+            }
+            _ => (Standing::None, None),
+        };
+        let (subnet, mut response) = self.consider(&view, &manners, &reading, &queries, arrival);
+        if response.code == ResponseCode::NotImp && response.extended_error.is_none() {
+            response.extended_error = Some(ExtendedError::code(NOT_SUPPORTED));
+        }
+        let verdict = self.judge(&view, &reading, &response, arrival, standing, limiter);
+        if verdict == Verdict::Slip && standing == Standing::Bad {
+            // It may be honest with an old cookie: told the new one, it will not be limited (RFC 7873 section 5.2.3).
+            response = Response { kind: response.kind, ..Response::error(ResponseCode::BADCOOKIE) };
+        }
+        self.metrics.cookie(standing);
+        self.done(arrival, &reading, subnet.as_ref(), &response, verdict, began, &view);
+        let server = &view.snapshot.dns.server;
+        let opt = reading.opt.map(|opt| OptRecord {
+            code: response.code,
+            dnssec_ok: opt.dnssec_ok,
+            compact_ok: opt.compact_ok && opt.dnssec_ok && is_proven_compactly(&response),
+            cookie,
+            nsid: server.identity.as_deref().filter(|_| opt.options.nsid),
+            subnet: subnet.as_ref().map(|subnet| (subnet, response.scope)),
+            extended_error: response.extended_error.as_ref(),
+            keepalive: arrival.idle.filter(|_| opt.options.keepalive),
+            padded: opt.options.padding && arrival.transport.is_encrypted(),
+        });
+        let written = match verdict {
+            Verdict::Drop => return None,
+            Verdict::Slip => {
+                // No larger than the query: nothing that was not in it, but for the server's part of the cookie.
+                let opt = opt.map(|opt| OptRecord { nsid: None, extended_error: None, ..opt });
+                if response.code == ResponseCode::BADCOOKIE {
+                    encode(&header, &queries, opt.as_ref(), &response, u16::MAX)
+                } else {
+                    stub(&header, &queries, opt.as_ref(), &response)
+                }
+            }
+            Verdict::Pass => {
+                encode(&header, &queries, opt.as_ref(), &response, limit(&manners, &reading, arrival, standing))
             }
         };
-        let (subnet, response) = match refusal(&reading) {
-            Some(response) => (None, response),
-            None => match reading.opt.and_then(|opt| opt.subnet).map(ClientSubnet::parse).transpose() {
-                Err(_) => (None, Response::error(ResponseCode::FormErr)),
-                Ok(subnet) => (subnet, decide(&reading, subnet.as_ref(), &queries)),
-            },
-        };
-        self.count(transport, &response);
-        let limit = match transport {
-            Transport::Udp => udp_limit(&reading),
-            Transport::Tcp => u16::MAX,
-        };
-        match encode(&header, &queries, &reading, subnet.as_ref(), &response, limit) {
-            Ok(bytes) => Some(bytes),
+        match written {
+            Ok(bytes) => Some(Answer { bytes, lifetime_s: lifetime_s(&response), is_shared: is_shared(&response) }),
             Err(error) => {
                 error!(%error, "an answer could not be written");
-                bare(message, ResponseCode::ServFail)
+                self.bare(message, ResponseCode::ServFail)
             }
         }
     }
 
+    /// The response to what was read, and the client subnet that it has to carry.
+    fn consider(
+        &self,
+        view: &EdgeView,
+        manners: &Manners,
+        reading: &Reading<'_>,
+        queries: &Queries,
+        arrival: &Arrival,
+    ) -> (Option<ClientSubnet>, Response) {
+        let is_readable = reading.well_formed || reading.cookie_only;
+        // A damaged option list is not searched for a subnet, and a version that is not ours not understood.
+        let options = if is_readable && reading.opt.is_some_and(|opt| opt.version == 0) {
+            reading.options()
+        } else {
+            wire::Options::default()
+        };
+        let Ok(subnet) = options.subnet.map(ClientSubnet::parse).transpose() else {
+            return (None, Response::error(ResponseCode::FormErr));
+        };
+        if let Some(refused) = refusal(reading) {
+            return (subnet, refused);
+        }
+        if reading.cookie_only {
+            let code = if manners.cookies().is_some() { ResponseCode::NoError } else { ResponseCode::FormErr };
+            return (subnet, Response::error(code));
+        }
+        if arrival.is_failing {
+            return (subnet, Response::error(ResponseCode::ServFail));
+        }
+        (subnet, self.decide(view, reading, subnet.as_ref(), queries, arrival))
+    }
+
     fn decide(
         &self,
+        view: &EdgeView,
         reading: &Reading<'_>,
         subnet: Option<&ClientSubnet>,
-        queries: &Decoded,
-        source: SocketAddr,
-        transport: Transport,
+        queries: &Queries,
+        arrival: &Arrival,
     ) -> Response {
         let (Some(question), Some(query)) = (reading.question, queries.queries().first()) else {
             return Response::error(ResponseCode::FormErr);
         };
-        let view = self.view.load();
-        let zone = self.zone(&view);
+        let server = &view.snapshot.dns.server;
+        let name = query.original().name();
+        if question.class == chaos::CLASS && server.chaos {
+            let said = chaos::answer(name, question.name, question.qtype, server.identity.as_deref());
+            return said
+                .map_or_else(|| Response::error(ResponseCode::Refused), |set| Response::found(Kind::None, vec![set]));
+        }
+        let zone = self.zone(view);
         let query = Query {
-            name: query.original().name(),
+            name,
             wire: question.name,
             qtype: question.qtype,
             class: question.class,
-            source: source.ip().to_canonical(),
+            source: arrival.source.ip().to_canonical(),
             subnet,
-            transport,
+            transport: arrival.transport,
         };
-        let response = respond(&view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let mut response = respond(view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
+            if server.synthesized_error && response.extended_error.is_none() {
+                response.extended_error = Some(ExtendedError::code(SYNTHESIZED));
+            }
         }
         trace!(name = %query.name, qtype = query.qtype, code = %response.code, "answered");
         response
+    }
+
+    /// What rate limiting makes of the response. Only datagrams come from forged addresses, and a good cookie proves
+    /// that this one does not.
+    fn judge(
+        &self,
+        view: &EdgeView,
+        reading: &Reading<'_>,
+        response: &Response,
+        arrival: &Arrival,
+        standing: Standing,
+        limiter: Option<&mut RateLimiter>,
+    ) -> Verdict {
+        let Some(limiter) = limiter else { return Verdict::Pass };
+        if standing == Standing::Good {
+            return Verdict::Pass;
+        }
+        limiter.follow(view.snapshot.generation, &view.snapshot.dns.server.rate_limit);
+        let category = manners::category(response);
+        let key = manners::account_name(response, category, reading, |name| limiter.name_key(name));
+        let verdict = limiter.judge(arrival.moment.elapsed_ms, arrival.source.ip(), key, category);
+        if verdict != Verdict::Pass {
+            self.metrics.limited(category, verdict);
+        }
+        verdict
     }
 
     fn zone(&self, view: &EdgeView) -> Arc<Zone> {
@@ -164,33 +364,96 @@ impl Responder {
         zone
     }
 
-    fn count(&self, transport: Transport, response: &Response) {
-        let rcode = match response.code {
-            ResponseCode::NoError => "NOERROR",
-            ResponseCode::FormErr => "FORMERR",
-            ResponseCode::NXDomain => "NXDOMAIN",
-            ResponseCode::NotImp => "NOTIMP",
-            ResponseCode::Refused => "REFUSED",
-            ResponseCode::BADVERS => "BADVERS",
-            _ => "SERVFAIL",
-        };
-        let labels = QueryLabels { transport: transport.label(), kind: response.kind.label(), rcode };
-        self.metrics.queries.get_or_create(&labels).inc();
+    fn manners(&self, view: &EdgeView) -> Arc<Manners> {
+        let manners = self.manners.load_full();
+        if manners.is_of(&view.snapshot) {
+            return manners;
+        }
+        let manners = Arc::new(Manners::new(view.snapshot.clone(), self.drawn[0]));
+        self.manners.store(manners.clone());
+        manners
+    }
+
+    fn bare(&self, message: &[u8], code: ResponseCode) -> Option<Answer> {
+        bare(message, code).map(|bytes| Answer { bytes, lifetime_s: 0, is_shared: false })
+    }
+
+    /// Counts and logs.
+    #[allow(clippy::too_many_arguments, reason = "all that a line of the log says")]
+    fn done(
+        &self,
+        arrival: &Arrival,
+        reading: &Reading<'_>,
+        subnet: Option<&ClientSubnet>,
+        response: &Response,
+        verdict: Verdict,
+        began: Instant,
+        view: &EdgeView,
+    ) {
+        let took = began.elapsed();
+        self.metrics.answered(arrival.transport, response, took);
+        let Some(log) = &self.log else { return };
+        log.log(|| Entry {
+            unix_ms: u64::try_from(arrival.moment.unix.as_millis()).unwrap_or(u64::MAX),
+            transport: arrival.transport.label(),
+            client: network_of(arrival.source.ip()),
+            name: reading.question.map(|question| manners::presentation(question.name)),
+            qtype: reading.question.map(|question| question.qtype),
+            rcode: rcode(response.code),
+            region: response.region.map(|region| view.snapshot.region(region).code.to_string()),
+            scope: subnet.map(|_| response.scope),
+            limited: verdict != Verdict::Pass,
+            microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        });
     }
 }
 
-type Decoded = hickory_server::zone_handler::Queries;
+/// The most octets that the answer may have.
+fn limit(manners: &Manners, reading: &Reading<'_>, arrival: &Arrival, standing: Standing) -> u16 {
+    if arrival.transport != Transport::Udp {
+        return u16::MAX;
+    }
+    let limit = udp_limit(reading);
+    match manners.uncookied_octets() {
+        Some(octets) if standing != Standing::Good => limit.min(octets),
+        _ => limit,
+    }
+}
 
 /// What is refused whatever it asks for (`spec/dns.md` §5.1 and §5.4).
 fn refusal(reading: &Reading<'_>) -> Option<Response> {
     let code = match reading.opcode {
-        opcode::QUERY if !reading.well_formed => ResponseCode::FormErr,
+        opcode::QUERY if !reading.well_formed && !reading.cookie_only => ResponseCode::FormErr,
         opcode::QUERY if reading.opt.is_some_and(|opt| opt.version > 0) => ResponseCode::BADVERS,
         opcode::QUERY => return None,
-        opcode::NOTIFY | opcode::UPDATE => ResponseCode::Refused,
+        opcode::NOTIFY | opcode::UPDATE => {
+            let refused = Response::error(ResponseCode::Refused);
+            return Some(Response { extended_error: Some(ExtendedError::code(NOT_SUPPORTED)), ..refused });
+        }
         _ => ResponseCode::NotImp,
     };
     Some(Response::error(code))
+}
+
+/// Whether the response denies something by an NSEC of its own making (RFC 9824).
+fn is_proven_compactly(response: &Response) -> bool {
+    response.denial.is_some() && response.authority.iter().any(|set| set.record_type == RecordType::NSEC)
+}
+
+/// The least TTL of what was asked for: the answer's, or the SOA's of a negative one (RFC 8484 section 5.1).
+fn lifetime_s(response: &Response) -> u32 {
+    if !matches!(response.code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return 0;
+    }
+    let sets: &[RrSet] = if response.answers.is_empty() { &response.authority } else { &response.answers };
+    sets.iter().map(|set| set.ttl_s).min().unwrap_or(0)
+}
+
+/// Whether the answer is the same for all clients. What is not known to be is taken as tailored.
+fn is_shared(response: &Response) -> bool {
+    const SAME_FOR_ALL: [&str; 7] =
+        ["apex", "name_server", "accelerator", "load_balancer", "empty", "absent", "outside"];
+    response.region.is_none() && response.scope == 0 && SAME_FOR_ALL.contains(&response.kind.label())
 }
 
 /// Spreads a counter over all bits (the finalizer of SplitMix64), so that a client that asks for A and AAAA in turns

@@ -9,6 +9,8 @@ use perigee_net::{Gate, Host, Shutdown};
 use tokio::net::UdpSocket;
 use tracing::info;
 
+use crate::clients::Clients;
+use crate::conversation::Parlour;
 use crate::{Metrics, Responder, tcp, udp};
 
 /// Attempts to find a port that is free for UDP and TCP alike, when any port will do.
@@ -54,6 +56,13 @@ impl Server {
         let name_server: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
         let connections = Gate::new(limits.dns_tcp_connections, metrics.tcp_refused.clone());
         let responder = Arc::new(Responder::new(view, name_server, metrics));
+        let clients = Arc::new(Clients::default());
+        let parlour = Parlour {
+            host: host.clone(),
+            responder: responder.clone(),
+            connections: connections.clone(),
+            shutdown: shutdown.clone(),
+        };
         for (datagrams, listener) in bound {
             info!(address = %listener.local_addr(), "DNS listens (UDP and TCP)");
             shutdown.spawn(udp::serve(
@@ -63,13 +72,7 @@ impl Server {
                 responder.clone(),
                 shutdown.clone(),
             ));
-            shutdown.spawn(tcp::serve(
-                listener,
-                host.clone(),
-                responder.clone(),
-                connections.clone(),
-                shutdown.clone(),
-            ));
+            shutdown.spawn(tcp::serve(listener, clients.clone(), parlour.clone(), tcp::talk));
         }
         Ok(Self { addresses, connections })
     }

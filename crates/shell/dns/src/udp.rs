@@ -6,7 +6,8 @@ use perigee_net::{Fault, Gate, Host, Shutdown};
 use tokio::net::UdpSocket;
 use tracing::{debug, warn};
 
-use crate::{Responder, Transport};
+use crate::Responder;
+use crate::rate_limit::RateLimiter;
 
 /// Octets of a query that are read; what is longer is no query that we know (Perigee's choice).
 const MAX_QUERY: usize = 4_096;
@@ -31,6 +32,7 @@ pub(crate) async fn serve(
     let mut socket = Some(Arc::new(socket));
     let mut faults = host.watch();
     let mut query = [0; MAX_QUERY];
+    let mut limiter = responder.limiter();
     loop {
         let fault = *faults.borrow_and_update();
         if fault == Fault::Crash {
@@ -46,13 +48,16 @@ pub(crate) async fn serve(
         tokio::select! {
             () = shutdown.draining() => {
                 if fault.has_network() {
-                    answer_the_last(&open, &mut query, &responder);
+                    answer_the_last(&open, &mut query, &responder, &mut limiter);
                 }
                 return;
             }
             _ = faults.changed() => {}
             received = open.recv_from(&mut query) => match received {
-                Ok((len, client)) => handle(&open, &query[..len], client, fault, &responder, &late, &shutdown).await,
+                Ok((len, client)) => {
+                    let query = &query[..len];
+                    handle(&open, query, client, fault, &responder, &mut limiter, &late, &shutdown).await;
+                }
                 Err(error) => {
                     // An earlier answer that was refused shows up here, so this is no reason to stop.
                     debug!(%error, "receiving a datagram failed");
@@ -63,12 +68,14 @@ pub(crate) async fn serve(
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "a datagram and all that it may need")]
 async fn handle(
     socket: &Arc<UdpSocket>,
     query: &[u8],
     client: SocketAddr,
     fault: Fault,
     responder: &Responder,
+    limiter: &mut RateLimiter,
     late: &Gate,
     shutdown: &Shutdown,
 ) {
@@ -79,8 +86,9 @@ async fn handle(
     }
     let answer = match fault {
         Fault::Crash | Fault::Blackhole => None,
-        Fault::Error => responder.fail(query, Transport::Udp),
-        Fault::None | Fault::Slow { .. } => responder.answer(query, client, Transport::Udp),
+        Fault::None | Fault::Slow { .. } | Fault::Error => {
+            responder.answer_datagram(query, client, fault == Fault::Error, limiter)
+        }
     };
     let Some(answer) = answer else { return };
     if fault.delay().is_zero() {
@@ -105,10 +113,10 @@ async fn send(socket: &UdpSocket, answer: &[u8], client: SocketAddr) {
     }
 }
 
-fn answer_the_last(socket: &UdpSocket, query: &mut [u8], responder: &Responder) {
+fn answer_the_last(socket: &UdpSocket, query: &mut [u8], responder: &Responder, limiter: &mut RateLimiter) {
     for _ in 0..MAX_LAST {
         let Ok((len, client)) = socket.try_recv_from(query) else { return };
-        if let Some(answer) = responder.answer(&query[..len], client, Transport::Udp) {
+        if let Some(answer) = responder.answer_datagram(&query[..len], client, false, limiter) {
             let _ = socket.try_send_to(&answer, client);
         }
     }

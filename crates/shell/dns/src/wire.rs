@@ -10,8 +10,24 @@ const HEADER: usize = 12;
 const MAX_NAME: usize = 255;
 /// The OPT pseudo-record's type (RFC 6891).
 const OPT: u16 = 41;
-/// The client subnet's option code (RFC 7871 section 6).
-const CLIENT_SUBNET: u16 = 8;
+
+/// Option codes (IANA, "DNS EDNS0 Option Codes").
+pub(crate) mod option {
+    pub(crate) const NSID: u16 = 3;
+    pub(crate) const CLIENT_SUBNET: u16 = 8;
+    pub(crate) const COOKIE: u16 = 10;
+    pub(crate) const KEEPALIVE: u16 = 11;
+    pub(crate) const PADDING: u16 = 12;
+    pub(crate) const EXTENDED_ERROR: u16 = 15;
+}
+
+/// Flags of the OPT record.
+pub(crate) mod flag {
+    /// DNSSEC answer OK (RFC 3225).
+    pub(crate) const DO: u16 = 0x8000;
+    /// Compact answers OK (RFC 9824 section 5.1).
+    pub(crate) const CO: u16 = 0x4000;
+}
 
 /// Operation codes (IANA, "DNS OpCodes").
 pub(crate) mod opcode {
@@ -30,6 +46,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) opt: Option<Opt<'a>>,
     /// Whether all of the message is a well-formed query: one question, no answers, one OPT at most, nothing behind.
     pub(crate) well_formed: bool,
+    /// Whether it is a well-formed query without a question, which asks for a cookie alone (RFC 7873 section 5.4).
+    pub(crate) cookie_only: bool,
 }
 
 /// The question.
@@ -48,8 +66,25 @@ pub(crate) struct Opt<'a> {
     pub(crate) payload: u16,
     pub(crate) version: u8,
     pub(crate) dnssec_ok: bool,
+    /// Whether the client understands a denial by NXNAME whose code is NXDOMAIN.
+    pub(crate) compact_ok: bool,
+    pub(crate) options: Options<'a>,
+}
+
+/// The options that mean something to the server; all others are ignored (`spec/dns.md` §5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options<'a> {
     /// The client subnet option's data, unchecked.
     pub(crate) subnet: Option<&'a [u8]>,
+    /// The first cookie's data, of a length that a cookie may have: 8 or 16 to 40 octets. Later ones do not count (RFC
+    /// 7873 section 5.2).
+    pub(crate) cookie: Option<&'a [u8]>,
+    /// Whether the server's identity is asked for (RFC 5001).
+    pub(crate) nsid: bool,
+    /// Whether the connection's idle timeout is asked for (RFC 7828).
+    pub(crate) keepalive: bool,
+    /// Whether the query is padded, so that the answer has to be (RFC 7830 section 4).
+    pub(crate) padding: bool,
 }
 
 /// Why a message gets no answer at all.
@@ -72,13 +107,22 @@ pub(crate) fn read(message: &[u8]) -> Result<Reading<'_>, Dropped> {
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let mut reading = Reading { opcode: (header[2] >> 3) & 0x0f, ..Reading::default() };
     let mut cursor = Cursor { message, at: HEADER };
-    reading.well_formed = count(4) == 1
-        && read_question(&mut cursor, &mut reading).is_some()
+    let is_whole = count(4) <= 1
+        && (count(4) == 0 || read_question(&mut cursor, &mut reading).is_some())
         && count(6) == 0
         && count(8) == 0
         && read_additional(&mut cursor, count(10), &mut reading).is_some()
         && cursor.at == message.len();
+    reading.well_formed = is_whole && count(4) == 1;
+    reading.cookie_only = is_whole && count(4) == 0 && reading.opt.is_some_and(|opt| opt.options.cookie.is_some());
     Ok(reading)
+}
+
+impl<'a> Reading<'a> {
+    /// The options, if there is an OPT record with a list that could be read.
+    pub(crate) fn options(&self) -> Options<'a> {
+        self.opt.map(|opt| opt.options).unwrap_or_default()
+    }
 }
 
 fn read_question<'a>(cursor: &mut Cursor<'a>, reading: &mut Reading<'a>) -> Option<()> {
@@ -103,28 +147,45 @@ fn read_additional<'a>(cursor: &mut Cursor<'a>, records: u16, reading: &mut Read
         }
         let first = reading.opt.is_none();
         let [_, version] = ttl[0].to_be_bytes();
-        let opt = reading.opt.insert(Opt { payload: class, version, dnssec_ok: ttl[1] & 0x8000 != 0, subnet: None });
+        let opt = reading.opt.insert(Opt {
+            payload: class,
+            version,
+            dnssec_ok: ttl[1] & flag::DO != 0,
+            compact_ok: ttl[1] & flag::CO != 0,
+            options: Options::default(),
+        });
         if !first || !owner_is_root {
             return None;
         }
-        opt.subnet = read_options(data)?;
+        opt.options = read_options(data)?;
     }
     Some(())
 }
 
-/// The client subnet among the options. None at all: the list does not fill the record, or holds two of them.
-fn read_options(data: &[u8]) -> Option<Option<&[u8]>> {
+/// The options that are known. None at all: the list does not fill the record, holds two client subnets, or a cookie of
+/// a length that none may have. The loop is bounded by the list's length, as every option takes at least four octets.
+fn read_options(data: &[u8]) -> Option<Options<'_>> {
     let mut cursor = Cursor { message: data, at: 0 };
-    let mut subnet = None;
+    let mut options = Options::default();
     while cursor.at < data.len() {
         let code = cursor.u16()?;
         let len = cursor.u16()?;
-        let option = cursor.take(len.into())?;
-        if code == CLIENT_SUBNET && subnet.replace(option).is_some() {
-            return None;
+        let value = cursor.take(len.into())?;
+        match code {
+            option::CLIENT_SUBNET if options.subnet.replace(value).is_some() => return None,
+            option::COOKIE if options.cookie.is_none() => {
+                if !matches!(len, 8 | 16..=40) {
+                    return None;
+                }
+                options.cookie = Some(value);
+            }
+            option::NSID => options.nsid = true,
+            option::KEEPALIVE => options.keepalive = true,
+            option::PADDING => options.padding = true,
+            _ => {}
         }
     }
-    Some(subnet)
+    Some(options)
 }
 
 /// A place in a message; every step is bounds-checked.
@@ -216,7 +277,60 @@ mod tests {
         assert_eq!((question.name.len(), question.qtype, question.class), (18, 1, 1));
         let opt = reading.opt.unwrap();
         assert_eq!((opt.payload, opt.version, opt.dnssec_ok), (1232, 0, true));
-        assert_eq!(opt.subnet, Some(&[0, 1, 0, 0][..]));
+        assert_eq!(opt.options, Options { subnet: Some(&[0, 1, 0, 0]), ..Options::default() });
+    }
+
+    #[test]
+    fn all_known_options_are_read_in_one_pass_and_unknown_ones_are_passed_over() {
+        let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        let list = [&[0, 3, 0, 0, 0xfd, 0xe9, 0, 1, 9][..], &cookie, &[0, 11, 0, 0, 0, 12, 0, 2, 0, 0]].concat();
+        let bytes = message([1, 0, 0, 1], &[QUESTION, &opt(&list)]);
+        let options = read(&bytes).unwrap().options();
+        let expected = Options { subnet: None, cookie: Some(&cookie[4..]), nsid: true, keepalive: true, padding: true };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn the_flags_of_dnssec_and_compact_answers_are_told_apart() {
+        for (flags, dnssec_ok, compact_ok) in
+            [(0, false, false), (0x80, true, false), (0x40, false, true), (0xc0, true, true), (0x3f, false, false)]
+        {
+            let mut record = opt(&[]);
+            record[7] = flags;
+            let bytes = message([1, 0, 0, 1], &[QUESTION, &record]);
+            let opt = read(&bytes).unwrap().opt.unwrap();
+            assert_eq!((opt.dnssec_ok, opt.compact_ok), (dnssec_ok, compact_ok), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_has_8_or_16_to_40_octets_and_only_the_first_counts() {
+        for len in 0..=48_u8 {
+            let list = [vec![0, 10, 0, len], vec![7; len.into()]].concat();
+            let bytes = message([1, 0, 0, 1], &[QUESTION, &opt(&list)]);
+            assert_eq!(read(&bytes).unwrap().well_formed, len == 8 || (16..=40).contains(&len), "{len} octets");
+        }
+        let list = [&[0, 10, 0, 8][..], &[1; 8], &[0, 10, 0, 3, 2, 2, 2]].concat();
+        let bytes = message([1, 0, 0, 1], &[QUESTION, &opt(&list)]);
+        let reading = read(&bytes).unwrap();
+        assert!(reading.well_formed);
+        assert_eq!(reading.options().cookie, Some(&[1; 8][..]));
+    }
+
+    #[test]
+    fn a_message_without_a_question_asks_for_a_cookie_or_for_nothing() {
+        let cookie = opt(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for (what, counts, rest, cookie_only) in [
+            ("a cookie", [0, 0, 0, 1], vec![&cookie[..]], true),
+            ("no options", [0, 0, 0, 1], vec![&opt(&[])[..]], false),
+            ("a byte behind it", [0, 0, 0, 1], vec![&cookie[..], &[0]], false),
+            ("a question as well", [1, 0, 0, 1], vec![QUESTION, &cookie], false),
+        ] {
+            let bytes = message(counts, &rest);
+            let reading = read(&bytes).unwrap();
+            assert_eq!(reading.cookie_only, cookie_only, "{what}");
+            assert_eq!(reading.well_formed, counts[0] == 1, "{what}");
+        }
     }
 
     #[test]
@@ -268,6 +382,6 @@ mod tests {
         let bytes = message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0])]);
         let reading = read(&bytes).unwrap();
         assert!(!reading.well_formed);
-        assert_eq!(reading.opt.map(|o| (o.dnssec_ok, o.subnet)), Some((true, None)));
+        assert_eq!(reading.opt.map(|o| (o.dnssec_ok, o.options)), Some((true, Options::default())));
     }
 }

@@ -48,6 +48,11 @@ impl Gate {
         self.inner.inside.load(Ordering::Relaxed)
     }
 
+    /// How many may be inside.
+    pub fn limit(&self) -> u32 {
+        self.inner.limit.load(Ordering::Relaxed)
+    }
+
     /// Changes the limit; who is inside stays.
     pub fn set_limit(&self, limit: u32) {
         self.inner.limit.store(limit, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client_subnet;
+mod edns;
 mod limits;
 mod message;
 mod names;

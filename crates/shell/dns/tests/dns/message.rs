@@ -70,7 +70,7 @@ fn types_that_are_no_data_are_refused_each_in_its_way() {
 #[test]
 fn edns_is_answered_with_one_opt_of_our_size_and_do_copied() {
     let responder = World::new().responder();
-    let answer = ask(&responder, &query("app.perigee.test", A).opt(4_096, 0, 0xc000, &[(10, &[1; 8]), (65_001, b"x")]));
+    let answer = ask(&responder, &query("app.perigee.test", A).opt(4_096, 0, 0xc000, &[(9, &[1; 8]), (65_001, b"x")]));
     let edns = answer.edns.unwrap();
     assert_eq!((edns.max_payload(), edns.version(), edns.flags().dnssec_ok, edns.flags().z), (1_232, 0, true, 0));
     assert!(edns.options().as_ref().is_empty(), "unknown options are ignored");

@@ -224,7 +224,7 @@ pub fn subnet_of(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// The options of a response's OPT record, which ends the message; none without one.
 pub fn options_of(bytes: &[u8]) -> Option<Vec<(u16, Vec<u8>)>> {
-    let start = bytes.windows(3).rposition(|w| w == [0, 0, 41])?;
+    let start = bytes.windows(5).rposition(|w| w == [0, 0, 41, 4, 208])?;
     let mut data = bytes.get(start + 11..)?;
     let mut options = Vec::new();
     while let [code_high, code_low, len_high, len_low, rest @ ..] = data {
