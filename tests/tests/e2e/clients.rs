@@ -36,7 +36,7 @@ const HEADER: [Case; 13] = [
         &["ANSWER: 2, AUTHORITY: 0, ADDITIONAL: 0"],
         &["OPT PSEUDOSECTION", "WARNING: EDNS"],
     ),
-    case("dig +header-only app.perigee.test", &["status: FORMERR", "QUERY: 0, ANSWER: 0"], &["flags: qr aa"]),
+    case("dig +nocookie +header-only app.perigee.test", &["status: FORMERR", "QUERY: 0, ANSWER: 0"], &["flags: qr aa"]),
     case(
         "dig +opcode=IQUERY app.perigee.test",
         &["opcode: IQUERY, status: NOTIMP", "OPT PSEUDOSECTION"],
