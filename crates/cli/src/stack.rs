@@ -114,15 +114,16 @@ impl Stack {
                 proxy = Some(started.map_err(|e| e.to_string())?);
             }
             if parts.dns {
-                let listen = config.runtime.dns_listen;
+                let listen = config.runtime.dns.listen.clone();
+                let on: Vec<String> = listen.iter().map(ToString::to_string).collect();
                 let server = perigee_dns::Config {
-                    listen: vec![listen],
+                    listen,
                     host: Host::new("dns"),
                     limits: snapshot.settings.limits,
                 };
                 let metrics = perigee_dns::Metrics::new(&mut registry);
                 let started = perigee_dns::Server::start(server, machine.shared_view(), metrics, &entry).await;
-                dns = Some(started.map_err(|e| format!("DNS cannot listen on {listen}: {e}"))?);
+                dns = Some(started.map_err(|e| format!("DNS cannot listen on {}: {e}", on.join(", ")))?);
             }
             front = Some(machine);
         }
@@ -173,8 +174,15 @@ impl Stack {
         let sources = Sources { generation: before.snapshot.generation + 1, ..self.sources.clone() };
         let config =
             perigee_config::load(&sources).map_err(|p| p.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let (was, is) = (&before.runtime.dns, &config.runtime.dns);
         let fixed = [
-            ("dns.listen", before.runtime.dns_listen != config.runtime.dns_listen),
+            ("dns.listen", was.listen != is.listen),
+            ("dns.workers", was.workers != is.workers),
+            ("dns.dot_listen", was.dot_listen != is.dot_listen),
+            ("dns.doh_listen", was.doh_listen != is.doh_listen),
+            ("dns.doq_listen", was.doq_listen != is.doq_listen),
+            ("dns.certificate", was.certificate != is.certificate),
+            ("dns.query_log", was.query_log != is.query_log),
             ("admin.listen", before.runtime.admin_listen != config.runtime.admin_listen),
             ("geo.file", before.runtime.geo_file != config.runtime.geo_file),
             ("pop", before.runtime.pop != config.runtime.pop),

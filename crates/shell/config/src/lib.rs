@@ -31,4 +31,4 @@ pub use config::{Config, Origin, Setting};
 pub use layers::{Layers, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Sources, load};
 pub use overrides::{ENV_PREFIX, RESERVED_ENV};
 pub use problem::{MAX_PROBLEMS, Problem, Problems};
-pub use runtime::Runtime;
+pub use runtime::{DnsCertificate, DnsRuntime, QueryLog, Runtime};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use figment::value::Value;
-use perigee_model::{LoadBalancerIndex, RegionIndex, TargetGroupIndex};
+use perigee_model::{AcceleratorIndex, LoadBalancerIndex, RegionIndex, TargetGroupIndex};
 
 use crate::key_path::quoted;
 
@@ -10,6 +10,8 @@ use crate::key_path::quoted;
 /// references to it dangle as well. The indices are those of the snapshot, which has the same order.
 pub(crate) struct Names<'a> {
     regions: BTreeMap<&'a str, RegionNames<'a>>,
+    /// None when the accelerators are no table, which is a problem of its own.
+    accelerators: Option<BTreeMap<&'a str, AcceleratorIndex>>,
     /// Regions whose file could not be read: nothing is known about what is in them.
     unreadable: &'a BTreeSet<String>,
     /// False when the regions are no table, which is a problem of its own.
@@ -52,12 +54,25 @@ impl<'a> Names<'a> {
                 (code, names)
             })
             .collect();
-        let known = below(tree, "regions").is_none_or(|v| v.as_dict().is_some());
-        Self { regions, unreadable, known }
+        let is_table = |key| below(tree, key).is_none_or(|v| v.as_dict().is_some());
+        let accelerators = is_table("accelerators").then(|| {
+            keys(below(tree, "accelerators")).map(|(name, _)| name).zip((0..).map(AcceleratorIndex)).collect()
+        });
+        Self { regions, accelerators, unreadable, known: is_table("regions") }
     }
 
     pub(crate) fn region(&self, code: &str) -> Option<&RegionNames<'a>> {
         self.regions.get(code)
+    }
+
+    /// The accelerators by name; none when nothing is known about them.
+    pub(crate) const fn accelerators(&self) -> Option<&BTreeMap<&'a str, AcceleratorIndex>> {
+        self.accelerators.as_ref()
+    }
+
+    /// The regions with their codes, in code order.
+    pub(crate) fn coded_regions(&self) -> impl Iterator<Item = (&'a str, &RegionNames<'a>)> {
+        self.regions.iter().map(|(code, names)| (*code, names))
     }
 
     pub(crate) fn regions(&self) -> impl Iterator<Item = &RegionNames<'a>> {
@@ -126,15 +141,28 @@ pub(crate) fn check_accelerator_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The label of a DNS name below the zone. Two labels belong to accelerators and load balancers.
-pub(crate) fn check_dns_label(label: &str) -> Result<(), String> {
-    if !is_label(label, 63) || label.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err("is no DNS label: 1 to 63 of a-z, 0-9 and `-`, no `-` first or last".to_owned());
+/// The whole name of `name`, which is relative to `origin`: labels, `@` for the apex, or `*` as the first label.
+///
+/// Records of other types than addresses have names with `_` (RFC 8552), so it is a letter like any other here.
+pub(crate) fn check_dns_name(name: &str, origin: &str) -> Result<String, String> {
+    let wrong = "is no DNS name: labels of 1 to 63 of a-z, 0-9, `-` and `_`, no `-` first or last, `@` for the zone \
+                 itself, `*` as the first label alone";
+    let owner = |label: &str| is_label(&label.replace('_', "x"), 63) && !label.bytes().any(|b| b.is_ascii_uppercase());
+    if name == "@" {
+        return Ok(origin.to_owned());
     }
-    if ["accelerator", "elb"].contains(&label) {
-        return Err("is reserved: the names of accelerators and load balancers are below it".to_owned());
+    let below = if name == "*" { None } else { Some(name.strip_prefix("*.").unwrap_or(name)) };
+    if !below.is_none_or(|labels| labels.split('.').all(owner)) {
+        return Err(wrong.to_owned());
     }
-    Ok(())
+    if name.split('.').any(|label| label == "_why") {
+        return Err("is reserved: below `_why` the DNS explains its answers".to_owned());
+    }
+    let whole = format!("{name}.{origin}");
+    if whole.len() > 253 {
+        return Err(format!("has {} characters with its zone, at most 253 are a DNS name", whole.len()));
+    }
+    Ok(whole)
 }
 
 /// The apex, without a trailing dot. At most 128 characters, which leaves room for the names below (RFC 1035: 253).
@@ -144,6 +172,16 @@ pub(crate) fn check_zone(zone: &str) -> Result<String, String> {
         Ok(zone)
     } else {
         Err("is no DNS zone: labels of 1 to 63 letters, digits and `-`, 128 characters in all".to_owned())
+    }
+}
+
+/// The name of a host, lower case, without a trailing dot (RFC 1035: 253 characters).
+pub(crate) fn check_host_name(name: &str) -> Result<String, String> {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    if name.len() <= 253 && name.split('.').all(|label| is_label(label, 63)) {
+        Ok(name)
+    } else {
+        Err("is no host name: labels of 1 to 63 letters, digits and `-`, 253 characters in all".to_owned())
     }
 }
 
@@ -184,5 +222,16 @@ mod tests {
     fn a_zone_loses_its_trailing_dot_and_its_capitals() {
         assert_eq!(check_zone("Perigee.Test."), Ok("perigee.test".to_owned()));
         assert!(check_zone("").is_err() && check_zone("a..b").is_err() && check_zone("a b").is_err());
+    }
+
+    #[test]
+    fn a_dns_name_may_be_the_apex_or_a_wildcard_and_ends_in_its_zone() {
+        for (name, whole) in [("@", "a.test"), ("*", "*.a.test"), ("*.b", "*.b.a.test"), ("_sip._tcp", "_sip._tcp.a.test")] {
+            assert_eq!(check_dns_name(name, "a.test"), Ok(whole.to_owned()));
+        }
+        let long = ["x".repeat(63), "x".repeat(63), "x".repeat(63), "x".repeat(63)].join(".");
+        for bad in ["", ".", "a..b", "-a", "a.", "A", "a.*", "a*", "**", "é", "_why", "_why.b", &"x".repeat(64), &long] {
+            assert!(check_dns_name(bad, "a.test").is_err(), "{bad}");
+        }
     }
 }

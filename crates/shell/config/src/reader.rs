@@ -87,6 +87,17 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A text that is nobody's business: the values of a configuration are shown without it.
+    pub(crate) fn secret(&self) -> Option<&'a str> {
+        match self.value.as_str() {
+            Some(text) => {
+                self.record("(not shown)".into());
+                Some(text)
+            }
+            None => self.wrong_type("a text"),
+        }
+    }
+
     /// A text that `parse` accepts; its error is the problem's message.
     pub(crate) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         parse(self.str()?).map_err(|message| self.problem(message)).ok()
@@ -167,6 +178,11 @@ impl<'a> Node<'a> {
         };
         self.record(json);
         Some(plain)
+    }
+
+    /// The entries of a list, or none when it is something else, without a word.
+    pub(crate) fn list_if_any(&self) -> Option<&'a [Value]> {
+        self.value.as_array()
     }
 
     pub(crate) fn list(&self) -> Option<Vec<Self>> {

@@ -23,19 +23,19 @@ pub(crate) fn read_all(
     let mut sockets = Sockets::default();
     let settings = settings::read(&root);
     let dns_table = root.table("dns");
-    let zone = dns::read(&dns_table, &names);
-    let runtime = runtime::read(&root, &dns_table, base);
-    dns_table.finish();
+    let runtime = runtime::read(&root, &dns_table, base, &mut sockets);
 
     let mut made = Made::default();
     for (code, node) in root.entries("regions") {
         made.region(code, &node, &names, &mut sockets);
     }
+    let zone = dns::read(&dns_table, &names, &made.regions, base);
+    dns_table.finish();
     let accelerators = accelerators::read(&root, &names, &mut sockets);
     // The AWS-compatible API of a later issue.
     root.unbuilt(&["api"]);
     root.finish();
-    sockets.check(cx, &runtime);
+    sockets.check(cx);
     let snapshot = Snapshot {
         generation,
         settings,

@@ -8,14 +8,19 @@ use perigee_model::PopCode;
 use crate::config::Origin;
 use crate::names::check_place;
 use crate::reader::{Node, Table};
+use crate::sockets::{Sockets, Transport};
+
+mod dns;
+
+pub use dns::{DnsCertificate, DnsRuntime, QueryLog};
 
 const EDGE_LOCATIONS: &str = include_str!("../../../../geo/edge-locations.csv");
 
 /// What the process itself needs and the data plane does not: where to listen and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
-    /// DNS over UDP and TCP. Default 127.0.0.1:5300; port 0 takes any free one.
-    pub dns_listen: SocketAddr,
+    /// The DNS server's sockets, threads and log.
+    pub dns: DnsRuntime,
     /// Console, admin API, metrics. Default 127.0.0.1:7070; port 0 takes any free one.
     pub admin_listen: SocketAddr,
     /// The operator's own place, by name. Default Seoul.
@@ -32,10 +37,15 @@ pub struct Runtime {
 /// The prefix of clients that are at the operator's own place (the table of simulated places).
 const HERE: &str = "127.0.0.0/16";
 
-pub(crate) fn read(root: &Table<'_>, dns: &Table<'_>, base: Option<&Path>) -> Runtime {
-    let dns_listen = listen(dns, SocketAddr::from(([127, 0, 0, 1], 5300)));
+pub(crate) fn read(root: &Table<'_>, dns: &Table<'_>, base: Option<&Path>, sockets: &mut Sockets) -> Runtime {
+    let dns = dns::read(dns, base, sockets);
     let admin = root.table("admin");
-    let admin_listen = listen(&admin, SocketAddr::from(([127, 0, 0, 1], 7070)));
+    let default = SocketAddr::from(([127, 0, 0, 1], 7070));
+    let admin_listen = admin.or("listen", default, default.to_string(), |n| {
+        let address = n.parse(socket_address)?;
+        sockets.listen(n, &[Transport::Tcp], address, "the admin API");
+        Some(address)
+    });
     admin.finish();
     let here = root.or("here", "Seoul".to_owned(), "Seoul", |n| n.parse(check_place));
     let overlay = overlay(root, &here);
@@ -43,13 +53,11 @@ pub(crate) fn read(root: &Table<'_>, dns: &Table<'_>, base: Option<&Path>) -> Ru
     let geo_file = geo.get("file").and_then(|n| file(&n, base));
     geo.finish();
     let pop = root.get("pop").and_then(|n| n.parse(pop));
-    Runtime { dns_listen, admin_listen, here, overlay, geo_file, pop }
+    Runtime { dns, admin_listen, here, overlay, geo_file, pop }
 }
 
-fn listen(table: &Table<'_>, default: SocketAddr) -> SocketAddr {
-    table.or("listen", default, default.to_string(), |n| {
-        n.parse(|text| text.parse().map_err(|_| "must be ADDRESS:PORT, such as \"127.0.0.1:5300\"".to_owned()))
-    })
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be ADDRESS:PORT, such as \"127.0.0.1:5300\"".to_owned())
 }
 
 fn overlay(root: &Table<'_>, here: &str) -> Vec<(IpNet, String)> {
@@ -85,15 +93,35 @@ pub(crate) fn parse_network(text: &str) -> Result<IpNet, String> {
 }
 
 /// A path in a file is relative to the configuration directory, one in a variable or flag to the working directory.
-fn file(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn path(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
     let text = node.str()?;
-    let path = match (base, node.origin()) {
+    if text.is_empty() {
+        node.problem("is empty");
+        return None;
+    }
+    Some(match (base, node.origin()) {
         (Some(base), Origin::File { .. }) => base.join(text),
         _ => PathBuf::from(text),
-    };
+    })
+}
+
+/// A regular file that is there.
+pub(crate) fn file(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
+    let path = path(node, base)?;
     match std::fs::metadata(&path) {
         Ok(meta) if meta.is_file() => return Some(path),
         Ok(_) => node.problem("is not a regular file"),
+        Err(error) => node.problem(format!("cannot be read: {error}")),
+    }
+    None
+}
+
+/// A directory that is there.
+pub(crate) fn directory(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
+    let path = path(node, base)?;
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => return Some(path),
+        Ok(_) => node.problem("is not a directory"),
         Err(error) => node.problem(format!("cannot be read: {error}")),
     }
     None

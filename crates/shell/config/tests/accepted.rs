@@ -61,7 +61,7 @@ impl Drop for Dir {
 fn the_built_in_configuration_is_the_documented_table_of_addresses() {
     let Config { snapshot: s, runtime, .. } = load(&Sources { generation: 7, ..Sources::default() }).unwrap();
     assert_eq!(s.generation, 7);
-    assert_eq!(runtime.dns_listen, "127.0.0.1:5300".parse().unwrap());
+    assert_eq!(runtime.dns.listen, ["127.0.0.1:5300".parse().unwrap()]);
     assert_eq!(runtime.admin_listen, "127.0.0.1:7070".parse().unwrap());
     assert_eq!((runtime.here.as_str(), runtime.geo_file, runtime.pop), ("Seoul", None, None));
     assert_eq!(s.dns.origin, "perigee.test");
@@ -141,7 +141,7 @@ fn later_layers_win_and_every_value_knows_its_origin() {
     );
     assert_eq!(config.runtime.here, "Sydney");
     assert_eq!(config.snapshot.dns.origin, "b.test");
-    assert_eq!(config.runtime.dns_listen.port(), 5301);
+    assert_eq!(config.runtime.dns.listen[0].port(), 5301);
     let text = |key: &str| origin(&config, key).to_string();
     assert_eq!(text("here"), "flag --here");
     assert_eq!(text("dns.zone"), "environment PERIGEE_DNS__ZONE");
