@@ -14,6 +14,7 @@ pub mod http;
 pub mod load;
 pub mod play;
 pub mod program;
+pub mod shown;
 pub mod slot;
 pub mod stack;
 pub mod wait;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod caches;
+mod client_options;
 mod clients;
 mod configuration;
 mod dns;
