@@ -37,8 +37,10 @@ pub(crate) enum Command {
     /// Show regions, zones, targets, health, flows and shares of a running stack
     #[command(after_help = "Example: perigee status --json | jq .load_balancers")]
     Status(Status),
-    /// Explain the way of one request, hop by hop; sends nothing
-    #[command(after_help = "Example: perigee explain --client 127.81.200.9 --path /check")]
+    /// Explain the way of one request, hop by hop, or the answer to one DNS question; sends nothing
+    #[command(
+        after_help = "Examples:\n  perigee explain --client 127.81.200.9 --path /check\n  perigee explain --dns app.perigee.test --client 127.81.200.9 --resolver 127.1.200.53"
+    )]
     Explain(Explain),
     /// Break a region, a zone, an edge, a load balancer or a target on purpose
     #[command(after_help = "Example: perigee kill ap-northeast-2 --how blackhole")]
@@ -221,6 +223,15 @@ pub(crate) struct Explain {
     /// The client's address
     #[arg(long, value_name = "IP")]
     pub(crate) client: IpAddr,
+    /// Explain this DNS name's answer instead of a request
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["host", "path", "method", "headers"])]
+    pub(crate) dns: Option<String>,
+    /// The record type asked for
+    #[arg(long = "type", value_name = "TYPE", default_value = "A", requires = "dns")]
+    pub(crate) record_type: String,
+    /// The resolver that asks for the client and passes on its subnet; without it the client asks itself
+    #[arg(long, value_name = "IP", requires = "dns")]
+    pub(crate) resolver: Option<IpAddr>,
     /// The host of the request
     #[arg(long, value_name = "H")]
     pub(crate) host: Option<String>,

@@ -48,7 +48,12 @@ pub(crate) fn listen(sources: &mut Sources, key: &str, address: Option<SocketAdd
 
 /// Every problem of a configuration, one a line.
 pub(crate) fn problems(problems: &perigee_config::Problems) -> String {
+    listed("the configuration has", &problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// Problems, one a line, after what has them.
+pub(crate) fn listed(what_has: &str, problems: &[String]) -> String {
     let list: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
     let count = list.len();
-    format!("the configuration has {count} problem{}:{}", if count == 1 { "" } else { "s" }, list.concat())
+    format!("{what_has} {count} problem{}:{}", if count == 1 { "" } else { "s" }, list.concat())
 }

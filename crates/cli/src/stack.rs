@@ -2,6 +2,7 @@
 
 mod control;
 mod explain;
+mod explain_name;
 mod regional;
 mod status;
 
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 use crate::geography::Geography;
 use crate::hosts::Hosts;
 pub(crate) use explain::{Explained, offline};
+pub(crate) use explain_name::{ExplainedName, offline_name};
 use regional::Regional;
 pub(crate) use status::Status;
 
@@ -91,6 +93,10 @@ impl Stack {
         let clock = Clock::new();
         let geography = Geography::load(&config)?;
         let atlas = geography.atlas(&config)?;
+        if parts.dns {
+            let listed = |problems: Vec<String>| crate::commands::listed("the zones have", &problems);
+            zones_served(&config).await.map_err(listed)?;
+        }
         let snapshot = Arc::new(config.snapshot.clone());
         let mut registry = Registry::default();
         let (entry, process) = (Shutdown::new(), Shutdown::new());
@@ -180,6 +186,9 @@ impl Stack {
         let sources = Sources { generation: before.snapshot.generation + 1, ..self.sources.clone() };
         let config =
             perigee_config::load(&sources).map_err(|p| p.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if self.dns.is_some() {
+            zones_served(&config).await?;
+        }
         let (was, is) = (&before.runtime.dns, &config.runtime.dns);
         let fixed = [
             ("dns.listen", was.listen != is.listen),
@@ -272,4 +281,14 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// Reads the zones as the DNS server will, on a thread that may take its time.
+///
+/// Errors: every problem in a zone, one a line.
+async fn zones_served(config: &Config) -> Result<(), Vec<String>> {
+    let snapshot = config.snapshot.clone();
+    let checked = tokio::task::spawn_blocking(move || perigee_dns::check_zones(&snapshot)).await;
+    let problems = checked.map_err(|e| vec![format!("the zones could not be checked: {e}")])?;
+    if problems.is_empty() { Ok(()) } else { Err(problems.iter().map(ToString::to_string).collect()) }
 }

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::{problems, sources};
+use super::{listed, problems, sources};
 use crate::args::Check;
 use crate::geography::Geography;
 use crate::output;
@@ -26,6 +26,11 @@ pub(crate) fn check(args: &Check) -> Result<(), String> {
     if let Err(problem) = Geography::load(&config).and_then(|g| g.atlas(&config)) {
         return if args.json { refused(vec![problem]) } else { Err(problem) };
     }
+    // What a record of a zone is, only the DNS server knows.
+    let zones: Vec<String> = perigee_dns::check_zones(&config.snapshot).iter().map(ToString::to_string).collect();
+    if !zones.is_empty() {
+        return if args.json { refused(zones) } else { Err(listed("the zones have", &zones)) };
+    }
     if args.print {
         output::line(if args.json { config.print_json() } else { config.print() });
     } else if args.json {
@@ -33,13 +38,22 @@ pub(crate) fn check(args: &Check) -> Result<(), String> {
     } else {
         let s = &config.snapshot;
         output::line(format!(
-            "valid: {} regions, {} load balancers, {} target groups, {} accelerators, zone {}",
+            "valid: {} regions, {} load balancers, {} target groups, {} accelerators, {}",
             s.regions.len(),
             s.load_balancers.len(),
             s.target_groups.len(),
             s.accelerators.len(),
-            s.dns.origin
+            zones_served(&s.dns)
         ));
     }
     Ok(())
+}
+
+/// The zones and how many names and health checks are written down for them.
+fn zones_served(dns: &perigee_model::DnsZone) -> String {
+    let zones: Vec<&str> = dns.zones.iter().map(|z| z.origin.as_str()).collect();
+    let plural = if zones.len() == 1 { "" } else { "s" };
+    let (names, checks) = (dns.latency_names.len() + dns.policy_names.len(), dns.health_checks.len());
+    let checks = if checks == 0 { String::new() } else { format!(", {checks} DNS health checks") };
+    format!("zone{plural} {} ({names} names{checks})", zones.join(", "))
 }

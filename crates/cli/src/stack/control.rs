@@ -33,7 +33,11 @@ impl Control for Stack {
     }
 
     fn explain(&self, request: Explain) -> Result<Value, ControlError> {
-        Self::explain(self, &request).map(|e| json!(e)).map_err(ControlError::Invalid)
+        let explained = match &request.dns {
+            Some(dns) => self.explain_name(request.client, dns).map(|e| json!(e)),
+            None => Self::explain(self, &request).map(|e| json!(e)),
+        };
+        explained.map_err(ControlError::Invalid)
     }
 
     fn kill(&self, request: Kill) -> Pending<'_, Result<Value, ControlError>> {

@@ -45,6 +45,24 @@ impl Stack {
 /// Explains one request from the configuration alone: everything counts as healthy.
 pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explained, String> {
     let geography = Geography::load(config)?;
+    let edge = healthy(config, &geography)?;
+    let (snapshot, now) = (edge.view().snapshot.clone(), Instant::START);
+    let explanation = explain(edge.view(), request, |chosen, head| {
+        let (lb, node) = snapshot.load_balancers.iter().enumerate().find_map(|(i, lb)| {
+            let node = lb.nodes.iter().position(|n| n.address == chosen.address.ip())?;
+            Some((LoadBalancerIndex(i), node))
+        })?;
+        let mut balancer = Balancer::new(snapshot.clone(), lb, node, now);
+        while let Some(probe) = balancer.poll_probe(now) {
+            balancer.probed(probe.id, Ok(Some(200)));
+        }
+        Some(balancer.explain(chosen.address.port(), head))
+    })?;
+    Ok(Explained { live: false, explanation, attribution: geography.attribution.map(str::to_owned) })
+}
+
+/// The front tier of a configuration in which every target is healthy.
+pub(super) fn healthy(config: &Config, geography: &Geography) -> Result<Edge, String> {
     let snapshot = Arc::new(config.snapshot.clone());
     let now = Instant::START;
     let mut edge = Edge::new(snapshot.clone(), geography.atlas(config)?, None, now);
@@ -65,18 +83,7 @@ pub(crate) fn offline(config: &Config, request: &Explain) -> Result<Explained, S
         });
         edge.sampled(&sample, Ok(NodeReport { target_groups: target_groups.collect() }), now);
     }
-    let explanation = explain(edge.view(), request, |chosen, head| {
-        let (lb, node) = snapshot.load_balancers.iter().enumerate().find_map(|(i, lb)| {
-            let node = lb.nodes.iter().position(|n| n.address == chosen.address.ip())?;
-            Some((LoadBalancerIndex(i), node))
-        })?;
-        let mut balancer = Balancer::new(snapshot.clone(), lb, node, now);
-        while let Some(probe) = balancer.poll_probe(now) {
-            balancer.probed(probe.id, Ok(Some(200)));
-        }
-        Some(balancer.explain(chosen.address.port(), head))
-    })?;
-    Ok(Explained { live: false, explanation, attribution: geography.attribution.map(str::to_owned) })
+    Ok(edge)
 }
 
 fn explain(

@@ -26,6 +26,21 @@ pub struct Explain {
     /// Header fields by lower-case name.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// A DNS name whose answer is to be explained in place of a request.
+    #[serde(default)]
+    pub dns: Option<ExplainName>,
+}
+
+/// A DNS question to be explained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainName {
+    /// The whole name.
+    pub name: String,
+    /// The type's mnemonic.
+    pub record_type: String,
+    /// The resolver that asks for the client and passes on its subnet; none when the client asks itself.
+    pub resolver: Option<IpAddr>,
 }
 
 fn root() -> String {
