@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Transport;
 use crate::conversation::{IDLE, MAX_QUERY, Parlour, REST, WRITE};
-use crate::tls::shake_hands;
+use crate::tls::{FAREWELL, shake_hands};
 
 /// The protocols' names in the handshake, the preferred one first.
 pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -272,7 +272,9 @@ async fn drive(connection: impl Graceful, activity: &Activity, parlour: &Parlour
         }
     }
     connection.as_mut().close();
-    timeout(WRITE, connection).await.unwrap_or(Ok(()))
+    // A client that has never said a word of HTTP does not take part in a farewell either.
+    let patience = if activity.idle_since().is_some() { FAREWELL } else { WRITE };
+    timeout(patience, connection).await.unwrap_or(Ok(()))
 }
 
 /// Runs the requests of an HTTP/2 connection as tasks that the server counts and the host's faults reach.

@@ -16,7 +16,7 @@ pub(crate) const PROTOCOL: &[u8] = b"dot";
 /// A handshake must be done by then (Perigee's choice).
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A client has this long to take the word that the connection is over.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// DNS over TLS (RFC 7858): the conversation of TCP, under TLS.
 pub(crate) async fn talk(

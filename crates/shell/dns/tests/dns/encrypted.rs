@@ -421,3 +421,31 @@ async fn a_blackholed_host_swallows_quic_packets_and_answers_them_when_mended() 
     running.host.set_fault(Fault::None);
     assert!(hanging.await.unwrap().is_some(), "the client has sent it again");
 }
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_good_order_sooner_when_none_are_left() {
+    let running = started_with(World::new(), Limits { dns_tcp_connections: 1, ..Limits::default() }).await;
+    let message = query("app.perigee.test", A).edns(&[(11, &[])]).bytes();
+    let addresses = running.server.tls_addrs().clone();
+    let mut plain = TcpStream::connect(running.address).await.unwrap();
+    write(&mut plain, &message).await;
+    let options = options_of(&read(&mut plain).await.unwrap()).unwrap();
+    assert_eq!(options, [(11, vec![0, 10])], "one second, as the only connection is taken");
+    let ended = tokio::time::timeout(PATIENCE, plain.read(&mut [0; 1])).await.expect("closed").unwrap();
+    assert_eq!(ended, 0);
+    // The pass of the last connection comes back when its task ends, a moment after its last octet.
+    let next = async |to: SocketAddr, protocol: &[u8]| loop {
+        match tls(&running, to, &[protocol]).await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    for (to, protocol) in [(addresses.dot[0], &b"dot"[..]), (addresses.doh[0], b"http/1.1")] {
+        let mut stream = next(to, protocol).await;
+        let mut rest = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("closed").expect("in good order");
+    }
+    let stream = TokioIo::new(next(addresses.doh[0], b"h2").await);
+    let (_sender, connection) = http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), stream).await.unwrap();
+    tokio::time::timeout(PATIENCE, connection).await.expect("closed").expect("in good order");
+}
