@@ -1,6 +1,7 @@
 //! The composition root: one process's part of the stack, from one machine's whole world down to a single role.
 
 mod control;
+mod dns;
 mod explain;
 mod explain_name;
 mod regional;
@@ -11,9 +12,9 @@ use std::time::Duration;
 
 use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
-use perigee_edge::{CheckMetrics, Front, PopHosts, Proxy};
+use perigee_edge::{Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
+use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -120,22 +121,7 @@ impl Stack {
                 proxy = Some(started.map_err(|e| e.to_string())?);
             }
             if parts.dns {
-                let listen = config.runtime.dns.listen.clone();
-                let on: Vec<String> = listen.iter().map(ToString::to_string).collect();
-                let server = perigee_dns::Config {
-                    listen,
-                    tls: None,
-                    query_log: None,
-                    host: Host::new("dns"),
-                    limits: snapshot.settings.limits,
-                };
-                let metrics = perigee_dns::Metrics::new(&mut registry);
-                let started = perigee_dns::Server::start(server, machine.shared_view(), metrics, &entry).await;
-                dns = Some(started.map_err(|e| format!("DNS cannot listen on {}: {e}", on.join(", ")))?);
-                // Only answers depend on health checks, so an edge without DNS does not probe.
-                let prober = DnsProber::new(Host::new("prober"), Names::of_the_system());
-                let metrics = CheckMetrics::register(&mut registry);
-                tokio::spawn(machine.clone().run_checks(prober, metrics, process.clone()));
+                dns = Some(dns::start(&config, &machine, &mut registry, &entry, &process).await?);
             }
             front = Some(machine);
         }

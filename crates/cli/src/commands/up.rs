@@ -152,6 +152,9 @@ fn listening(stack: &Stack, admin: &Admin) -> Value {
         .collect();
     json!({
         "dns": stack.dns.as_ref().map(|d| d.local_addrs().to_vec()),
+        "dns_over_tls": stack.dns.as_ref().map(|d| d.tls_addrs().dot.clone()),
+        "dns_over_https": stack.dns.as_ref().map(|d| d.tls_addrs().doh.clone()),
+        "dns_over_quic": stack.dns.as_ref().map(|d| d.tls_addrs().doq.clone()),
         "zone": snapshot.dns.origin,
         "accelerators": accelerators,
         "load_balancers": load_balancers,
@@ -167,6 +170,11 @@ fn people(stack: &Stack, admin: &Admin) {
     let dns = stack.dns.as_ref().and_then(|d| d.local_addrs().first().copied());
     if let Some(dns) = dns {
         row("DNS (UDP and TCP)".into(), format!("{dns}, zone {}", snapshot.dns.origin));
+    }
+    if let Some(tls) = stack.dns.as_ref().map(perigee_dns::Server::tls_addrs) {
+        for (what, at) in [("TLS", &tls.dot), ("HTTPS", &tls.doh), ("QUIC", &tls.doq)] {
+            at.iter().for_each(|address| row(format!("DNS over {what}"), address.to_string()));
+        }
     }
     let mut first = None;
     for accelerator in &snapshot.accelerators {
