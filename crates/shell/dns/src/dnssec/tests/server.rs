@@ -54,8 +54,8 @@ pub(super) fn answer(world: &World, message: &[u8], region: u8) -> Option<Vec<u8
     let (header, queries) = decode(message, reading.question.is_some())?;
     let qtype = reading.question?.qtype.into();
     let mut response = world.respond(queries.queries().first()?.original().name(), qtype, region);
-    let opt = reading.opt?;
-    let asked = Asked { qtype, dnssec_ok: opt.dnssec_ok, compact_ok: opt.compact_ok };
+    let (dnssec_ok, compact_ok) = reading.opt.map_or((false, false), |opt| (opt.dnssec_ok, opt.compact_ok));
+    let asked = Asked { qtype, dnssec_ok, compact_ok };
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     response.compact_ok = world.signer.sign(&mut response, asked, now_s);
     let record = OptRecord {

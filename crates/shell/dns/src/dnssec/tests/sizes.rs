@@ -7,7 +7,8 @@ use super::server::answer;
 use super::world::{World, name, signing};
 use crate::keys::{KeyRole, KeyState};
 
-fn octets(world: &World, qname: &str, qtype: hickory_proto::rr::RecordType) -> usize {
+/// Octets of the answer over UDP with DO.
+pub(super) fn octets(world: &World, qname: &str, qtype: hickory_proto::rr::RecordType) -> usize {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(name(qname), qtype));
     let mut edns = Edns::new();
