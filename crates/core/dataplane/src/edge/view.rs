@@ -19,8 +19,8 @@ pub struct EdgeView {
     pub snapshot: Arc<Snapshot>,
     /// The geography of the configuration's regions.
     pub atlas: Arc<Atlas>,
-    /// The health of load balancers and DNS health checks; changed by [`Self::set_load_balancer`] and
-    /// [`Self::set_checks`] alone, so that the trees' states follow.
+    /// The health of load balancers and DNS health checks. Changed by this type's own methods alone, so that the trees'
+    /// states follow.
     pub health: View,
     /// The one point of presence of this edge, if it stands for one.
     pub pop: Option<PopIndex>,
