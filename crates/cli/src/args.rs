@@ -1,3 +1,4 @@
+pub(crate) mod dns;
 pub(crate) mod sim;
 
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// Geography: where an address is, and which edge and region that means
     #[command(subcommand, after_help = "Example: perigee geo lookup 168.126.63.1")]
     Geo(Geo),
+    /// DNS: the keys of signed zones
+    #[command(subcommand, after_help = "Example: perigee dns keys list --directory ./keys --zone example.org")]
+    Dns(dns::Dns),
     /// Print a shell completion script
     #[command(after_help = "Example: perigee completions bash > /etc/bash_completion.d/perigee")]
     Completions {

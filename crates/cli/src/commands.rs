@@ -1,6 +1,7 @@
 //! What people type and see, one command a file.
 
 pub(crate) mod check;
+pub(crate) mod dns;
 pub(crate) mod explain;
 pub(crate) mod faults;
 pub(crate) mod geo;

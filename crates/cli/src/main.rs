@@ -46,6 +46,7 @@ async fn run(command: Command) -> Result<(), String> {
         Command::Load(load) => commands::load::load(load).await,
         Command::Sim(sim) => commands::sim::sim(sim).await,
         Command::Geo(geo) => commands::geo::geo(&geo),
+        Command::Dns(dns) => commands::dns::dns(dns),
         Command::Completions { shell } => commands::shell::completions(shell),
         Command::Man { dir } => commands::shell::man(&dir),
         Command::Lab(lab) => match lab.run().await? {},
