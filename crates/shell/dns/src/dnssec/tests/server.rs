@@ -58,9 +58,9 @@ pub(super) fn answer(world: &World, message: &[u8], region: u8) -> Option<Vec<u8
     let asked = Asked { qtype, dnssec_ok, compact_ok };
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     response.compact_ok = world.signer.sign(&mut response, asked, now_s);
-    let record = OptRecord {
+    let record = reading.opt.map(|_| OptRecord {
         code: response.code,
-        dnssec_ok: opt.dnssec_ok,
+        dnssec_ok,
         compact_ok: response.compact_ok,
         cookie: None,
         nsid: None,
@@ -68,6 +68,6 @@ pub(super) fn answer(world: &World, message: &[u8], region: u8) -> Option<Vec<u8
         extended_error: None,
         keepalive: None,
         padded: false,
-    };
-    Some(encode(&header, &queries, Some(&record), &response, udp_limit(&reading)).unwrap())
+    });
+    Some(encode(&header, &queries, record.as_ref(), &response, udp_limit(&reading)).unwrap())
 }
