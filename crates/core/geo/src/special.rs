@@ -24,8 +24,11 @@ const IPV6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
 ];
 
-/// First and last addresses as numbers, IPv4 and IPv6, ascending.
-pub(crate) fn blocks() -> (Vec<(u128, u128)>, Vec<(u128, u128)>) {
+/// First and last address as numbers.
+type Block = (u128, u128);
+
+/// The networks, IPv4 and IPv6, ascending.
+pub(crate) fn blocks() -> (Vec<Block>, Vec<Block>) {
     let ipv4 = IPV4.iter().map(|(first, len)| {
         let first = first.to_bits();
         (first.into(), (first | (u32::MAX >> len)).into())

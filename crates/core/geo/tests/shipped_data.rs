@@ -331,3 +331,52 @@ fn most_of_ipv4_is_in_blocks_whose_ends_are_where_they_say() {
     assert!((3_000_000_000..3_750_000_000).contains(&addresses), "{addresses}");
     assert!(places.len() > 1_000, "{}", places.len());
 }
+
+#[test]
+fn places_have_continents_and_those_of_the_usa_states() {
+    let atlas = atlas(TWO);
+    let at = |address: &str| atlas.locate(ip(address)).place_index;
+    for (address, continent, state) in [
+        ("168.126.63.1", Some("AS"), None),
+        ("128.32.0.1", Some("NA"), Some("CA")),
+        ("18.9.22.1", Some("NA"), Some("MA")),
+        ("1.1.1.1", Some("OC"), None),
+        ("193.99.144.80", Some("EU"), None),
+        // A place of the overlay has its country's continent, and no state.
+        ("127.1.200.1", Some("NA"), None),
+        ("203.0.113.1", None, None),
+    ] {
+        assert_eq!(
+            (atlas.continent_of(at(address)), atlas.subdivision_of(at(address))),
+            (continent, state),
+            "{address}"
+        );
+    }
+    let without: Vec<_> =
+        atlas.places().filter(|p| !atlas.place(*p).country.is_empty() && atlas.continent_of(*p).is_none()).collect();
+    assert!(without.is_empty(), "{} countries without a continent", without.len());
+    let states: std::collections::BTreeSet<_> = atlas.places().filter_map(|p| atlas.subdivision_of(p)).collect();
+    assert_eq!(states.len(), 51, "{states:?}");
+}
+
+#[test]
+fn a_partition_by_place_agrees_with_the_places_down_to_its_bound() {
+    let atlas = atlas(TWO);
+    let by_country: BTreeMap<String, u32> = {
+        let mut countries: Vec<String> = atlas.places().map(|p| atlas.place(p).country.to_string()).collect();
+        countries.sort();
+        countries.dedup();
+        countries.into_iter().zip(0..).collect()
+    };
+    let partition = atlas.partition(|place| by_country[&*atlas.place(place).country], None);
+    let mut agree = 0;
+    let asked = 20_000_u32;
+    for i in 0..asked {
+        let address = IpAddr::from(i.wrapping_mul(2_654_435_761).to_be_bytes());
+        let (class, scope) = partition.get(address);
+        assert!(scope <= 24 || atlas.locate(address).origin == Origin::Overlay, "{address} /{scope}");
+        agree += u32::from(class == by_country[&*atlas.locate(address).place.country]);
+    }
+    // Below a /24 most addresses decide, so a few are told their neighbours' country.
+    assert!(agree > asked * 999 / 1_000, "{agree} of {asked}");
+}

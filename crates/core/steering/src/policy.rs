@@ -129,6 +129,11 @@ impl Trees {
         (self.nodes.len(), self.located.len())
     }
 
+    /// Bytes of the tables of clients' places.
+    pub fn table_size(&self) -> usize {
+        self.located.iter().map(Located::size).sum()
+    }
+
     fn tree(&self, index: TreeIndex) -> &Tree {
         &self.trees[index.0 as usize]
     }
@@ -169,3 +174,6 @@ impl Trees {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

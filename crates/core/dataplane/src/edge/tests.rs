@@ -282,3 +282,41 @@ fn a_known_place_decides_as_the_address_does() {
         assert_eq!(Some(by_place.pop()), pops.into_iter().find(|pop| !edge.view().dead_pops().contains(pop)));
     }
 }
+
+/// What the DNS name `app` answers a client in Seoul, by its tree.
+fn by_tree(edge: &Edge) -> (Option<perigee_model::RegionIndex>, bool) {
+    let view = edge.view();
+    let client =
+        perigee_steering::DnsClient { network: Some((SEOUL_CLIENT.into(), 24)), resolver: [127, 0, 0, 1].into() };
+    let tree = view.trees().of_latency_name(0);
+    let decision = view.decide_name(tree, perigee_steering::RecordKind::A, &client, 0);
+    let leaf = decision.leaves.as_slice().first().map(|leaf| view.trees().leaf(*leaf));
+    (leaf.and_then(|leaf| leaf.region), decision.degraded)
+}
+
+#[test]
+fn trees_follow_health_and_configuration_as_the_latency_law_does() {
+    use perigee_model::RegionIndex;
+    let mut edge = healthy_edge(Behaviour::Fast);
+    let law = |edge: &Edge| {
+        let view = edge.view();
+        let answer = view.answer(&view.snapshot.dns.latency_names[0], SEOUL_CLIENT.into());
+        (answer.region, answer.degraded)
+    };
+    assert_eq!(by_tree(&edge), (Some(RegionIndex(1)), false));
+    let seoul = RegionCode::new("ap-northeast-2");
+    let name = LoadBalancerName::new("shop");
+    edge.force(&seoul, &name, Some(Forced::Unhealthy));
+    assert_eq!(by_tree(&edge), (Some(RegionIndex(0)), true));
+    assert_eq!(by_tree(&edge), law(&edge));
+    let snapshot = edge.view().snapshot.clone();
+    edge.set_snapshot(snapshot.clone(), atlas(&snapshot), at(1));
+    assert_eq!(by_tree(&edge), law(&edge));
+    edge.force(&seoul, &name, None);
+    assert_eq!(by_tree(&edge), (Some(RegionIndex(1)), false));
+    let client = perigee_steering::DnsClient { network: None, resolver: SEOUL_CLIENT.into() };
+    let view = edge.view();
+    let explanation = view.explain_policy(view.trees().of_latency_name(0), perigee_steering::RecordKind::A, &client, 0);
+    assert_eq!(explanation.answers, ["load balancer shop in ap-northeast-2"]);
+    assert!(explanation.to_string().contains("longer round trip"), "{explanation}");
+}

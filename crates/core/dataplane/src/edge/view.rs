@@ -19,8 +19,8 @@ pub struct EdgeView {
     pub snapshot: Arc<Snapshot>,
     /// The geography of the configuration's regions.
     pub atlas: Arc<Atlas>,
-    /// The health of load balancers and DNS health checks; changed by [`Self::set_load_balancer`] and
-    /// [`Self::set_checks`] alone, so that the trees' states follow.
+    /// The health of load balancers and DNS health checks. Changed by this type's own methods alone, so that the trees'
+    /// states follow.
     pub health: View,
     /// The one point of presence of this edge, if it stands for one.
     pub pop: Option<PopIndex>,
@@ -50,7 +50,7 @@ impl EdgeView {
 
     /// Makes the trees' states anew if anybody uses trees, so that no question has to wait for it.
     fn refresh_trees(&mut self) {
-        let states = |trees: &Arc<Trees>| Arc::new(TreeStates::new(trees, &self.snapshot, &self.health));
+        let states = |trees: &Arc<Trees>| Arc::new(TreeStates::new(trees, &self.health));
         self.tree_states = self.plan.trees_made().map(states).map(OnceLock::from).unwrap_or_default();
     }
 
@@ -69,7 +69,7 @@ impl EdgeView {
 
     /// The health of the trees' nodes in this view.
     pub fn tree_states(&self) -> &TreeStates {
-        self.tree_states.get_or_init(|| Arc::new(TreeStates::new(self.trees(), &self.snapshot, &self.health)))
+        self.tree_states.get_or_init(|| Arc::new(TreeStates::new(self.trees(), &self.health)))
     }
 
     /// What a tree answers a client ([`Trees::decide`]) in this view; `draw` is a uniform random number.

@@ -55,7 +55,7 @@ impl Kinds {
 
     pub(super) fn find(&self, mnemonic: &str) -> Option<RecordKind> {
         let known = self.mnemonics.iter().position(|known| known == mnemonic).map(|at| RecordKind(at as u8));
-        known.or(self.any_file_name.then_some(RecordKind::OTHER))
+        known.or_else(|| self.any_file_name.then_some(RecordKind::OTHER))
     }
 
     pub(super) fn mnemonic(&self, kind: RecordKind) -> &str {

@@ -90,6 +90,11 @@ impl Located {
         }
     }
 
+    /// Bytes of partition and lists.
+    pub(super) fn size(&self) -> usize {
+        self.partition.size() + self.listed.len() * size_of::<Listed>() + self.classes.len() * size_of::<[u32; 4]>()
+    }
+
     /// The address whose place or network decides for the client.
     pub(super) fn decisive(&self, client: &DnsClient) -> IpAddr {
         let subnet = client.network.map(|(address, len)| cut(address, len));

@@ -1,5 +1,4 @@
 use perigee_health::{HealthState, View};
-use perigee_model::Snapshot;
 
 use super::node::{Branch, Node, What};
 use super::{NodeIndex, Pass, Trees};
@@ -43,7 +42,7 @@ pub struct TreeStates {
 impl TreeStates {
     /// The states under `health`, of the snapshot that `trees` were built for. Linear in the nodes; nothing at all
     /// without trees.
-    pub fn new(trees: &Trees, _snapshot: &Snapshot, health: &View) -> Self {
+    pub fn new(trees: &Trees, health: &View) -> Self {
         let mut nodes: Vec<State> = Vec::with_capacity(trees.nodes.len());
         let mut branches = vec![State::default(); trees.branches.len()];
         for node in &trees.nodes {

@@ -1,0 +1,9 @@
+mod hashing;
+mod health;
+mod latency;
+mod nesting;
+mod places;
+mod properties;
+mod types;
+mod weights;
+mod world;
