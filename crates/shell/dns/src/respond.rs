@@ -99,7 +99,7 @@ pub(crate) fn respond(view: &EdgeView, zones: &Zones, query: &Query<'_>, draw: u
     };
     let response = Response { zone: Some(zone.index), ..Response::found(Kind::Absent, Vec::new()) };
     let mut walk = Walk { view, zones, query, draw, response };
-    walk.follow(zone, at, name);
+    walk.follow(zone, at, &name);
     walk.response
 }
 

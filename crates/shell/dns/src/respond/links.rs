@@ -13,20 +13,18 @@ impl Walk<'_> {
     ///
     /// With a client subnet in the query only the first CNAME is sent, since the option speaks of one owner's network
     /// alone (E16). It ends at eight links or where it was before, with the links so far (`spec/dns.md` section 5.3).
-    pub(super) fn follow(&mut self, zone: &Zone, at: usize, name: LowerName) {
-        let mut seen = vec![name];
-        let mut owner = self.query.name.clone();
-        let mut next = self.step(zone, &name.as_wire()[..at], &owner);
+    pub(super) fn follow(&mut self, zone: &Zone, at: usize, name: &LowerName) {
+        let mut next = self.step(zone, &name.as_wire()[..at], self.query.name);
+        let mut seen: Vec<LowerName> = Vec::new();
         while let Some(target) = next {
-            let is_enough = seen.len() == MAX_LINKS || self.query.subnet.is_some();
-            let Some(name) = LowerName::of(&target).filter(|_| !is_enough) else { return };
-            if seen.iter().any(|other| other.as_wire() == name.as_wire()) {
+            let is_enough = seen.len() + 1 == MAX_LINKS || self.query.subnet.is_some();
+            let Some(current) = LowerName::of(&target).filter(|_| !is_enough) else { return };
+            if seen.iter().chain([name]).any(|other| other.as_wire() == current.as_wire()) {
                 return;
             }
-            let Some((zone, at)) = self.zones.zone_of(&name) else { return };
-            seen.push(name);
-            owner = target;
-            next = self.step(zone, &name.as_wire()[..at], &owner);
+            let Some((zone, at)) = self.zones.zone_of(&current) else { return };
+            seen.push(current);
+            next = self.step(zone, &current.as_wire()[..at], &target);
         }
     }
 

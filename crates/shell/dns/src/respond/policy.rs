@@ -42,7 +42,8 @@ impl Gathered {
             }
         }
         if self.data.len() > before {
-            self.ttl_s = Some(self.ttl_s.map_or(seconds(ttl), |least| least.min(seconds(ttl))));
+            let ttl_s = seconds(ttl);
+            self.ttl_s = Some(self.ttl_s.map_or(ttl_s, |least| least.min(ttl_s)));
         }
     }
 }

@@ -283,7 +283,7 @@ mod tests {
             (
                 "DS",
                 "12345 13 2 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
-                "12345 ECDSAP256SHA256 SHA-256 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF",
+                "12345 13 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF",
             ),
             ("HTTPS", "1 . alpn=h2,h3 port=8443", "1 . alpn=h2,h3, port=8443"),
             ("A", r"\# 4 c0000201", "192.0.2.1"),
