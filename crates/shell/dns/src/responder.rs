@@ -451,8 +451,8 @@ fn lifetime_s(response: &Response) -> u32 {
 
 /// Whether the answer is the same for all clients. What is not known to be is taken as tailored.
 fn is_shared(response: &Response) -> bool {
-    const SAME_FOR_ALL: [&str; 7] =
-        ["apex", "name_server", "accelerator", "load_balancer", "empty", "absent", "outside"];
+    const SAME_FOR_ALL: [&str; 9] =
+        ["apex", "name_server", "accelerator", "load_balancer", "static", "delegation", "empty", "absent", "outside"];
     response.region.is_none() && response.scope == 0 && SAME_FOR_ALL.contains(&response.kind.label())
 }
 
