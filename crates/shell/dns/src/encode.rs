@@ -129,3 +129,87 @@ fn write(metadata: Metadata, queries: &Queries, sections: [&[RrSet]; 3]) -> Resu
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::rdata::{A, NS};
+    use hickory_proto::rr::{Name, RData};
+
+    const QUERY: &[u8] =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03aPp\x05child\x07perigee\x04test\x00\x00\x01\x00\x01";
+
+    fn name(text: &str) -> Name {
+        // Parsing as text would change the case.
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn addresses(owner: &str, count: u8) -> RrSet {
+        let data = (0..count).map(|i| RData::A(A::new(192, 0, 2, i))).collect();
+        RrSet { owner: name(owner), record_type: RecordType::A, ttl_s: 60, data }
+    }
+
+    fn name_servers(owner: &str) -> RrSet {
+        let data = ["ns1", "ns2", "ns3"].map(|ns| RData::NS(NS(name(&format!("{ns}.{owner}"))))).to_vec();
+        RrSet { owner: name(owner), record_type: RecordType::NS, ttl_s: 60, data }
+    }
+
+    fn fit(response: &Response, limit: u16) -> Message {
+        let (header, queries) = decode(QUERY, true).unwrap();
+        let bytes = encode(&header, &queries, None, response, limit).unwrap();
+        assert!(bytes.len() <= usize::from(limit), "{} of {limit}", bytes.len());
+        Message::from_vec(&bytes).unwrap()
+    }
+
+    /// Octets of the whole response.
+    fn len(response: &Response) -> u16 {
+        let (header, queries) = decode(QUERY, true).unwrap();
+        encode(&header, &queries, None, response, u16::MAX).unwrap().len() as u16
+    }
+
+    #[test]
+    fn additional_records_are_left_out_set_by_set_and_without_tc() {
+        let mut response = Response::found(crate::response::Kind::None, vec![addresses("aPp.child.perigee.test.", 3)]);
+        response.additional = vec![addresses("one.perigee.test.", 2), addresses("two.perigee.test.", 3)];
+        let whole = len(&response);
+        for (limit, additional) in [(whole, 5), (whole - 1, 2), (whole - 52, 2), (whole - 53, 0)] {
+            let message = fit(&response, limit);
+            assert_eq!((message.answers.len(), message.additionals.len()), (3, additional), "{limit} of {whole}");
+            assert!(!message.metadata.truncation);
+        }
+        let least = len(&Response { additional: vec![], ..response.clone() });
+        let message = fit(&response, least - 1);
+        assert!(message.metadata.truncation && message.answers.is_empty() && message.additionals.is_empty());
+    }
+
+    #[test]
+    fn glue_that_does_not_fit_sets_tc() {
+        let mut referral = Response::error(ResponseCode::NoError);
+        referral.authority = vec![name_servers("child.perigee.test.")];
+        referral.additional =
+            ["ns1", "ns2", "ns3"].map(|ns| addresses(&format!("{ns}.child.perigee.test."), 1)).to_vec();
+        let whole = len(&referral);
+        let message = fit(&referral, whole);
+        assert!(!message.metadata.truncation && message.additionals.len() == 3);
+        let message = fit(&referral, whole - 1);
+        assert!(message.metadata.truncation && message.additionals.len() == 2 && message.authorities.len() == 3);
+        let message = fit(&referral, 50);
+        assert!(message.metadata.truncation && message.authorities.is_empty());
+    }
+
+    #[test]
+    fn owners_are_compressed_to_the_question_and_keep_its_case() {
+        let response = Response::found(crate::response::Kind::None, vec![addresses("aPp.child.perigee.test.", 1)]);
+        assert_eq!(usize::from(len(&response)), QUERY.len() + 16, "a pointer, not a name");
+        assert_eq!(fit(&response, 512).answers[0].name.to_string(), "aPp.child.perigee.test.");
+    }
+
+    #[test]
+    fn what_no_message_holds_is_truncated_to_nothing() {
+        let sets = (0..20).map(|i| addresses(&format!("n{i}.test."), 255)).collect();
+        let response = Response::found(crate::response::Kind::None, sets);
+        let message = fit(&response, u16::MAX);
+        assert!(message.metadata.truncation && message.answers.is_empty());
+    }
+}

@@ -1,5 +1,6 @@
 //! How clients are treated, made from one snapshot's settings, and what an answer counts as when they are limited.
 
+use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -96,18 +97,88 @@ fn wire_of(name: &Name) -> Vec<u8> {
     wire
 }
 
-/// A name in wire form as text, with what is no letter escaped.
+/// A name in wire form as text; octets that are no letters, digits, hyphens or underscores are escaped (RFC 1035 section
+/// 5.1).
 pub(crate) fn presentation(wire: &[u8]) -> String {
-    let mut labels = Vec::new();
+    let mut text = String::with_capacity(wire.len());
     let mut rest = wire;
     while let [len, tail @ ..] = rest
         && *len > 0
     {
         let Some((label, behind)) = tail.split_at_checked(usize::from(*len)) else { break };
-        labels.push(label);
+        for octet in label {
+            if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'*') {
+                text.push(char::from(*octet));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\{octet:03}");
+            }
+        }
+        text.push('.');
         rest = behind;
     }
-    let mut name = Name::from_labels(labels).unwrap_or_default();
-    name.set_fqdn(true);
-    name.to_string()
+    if text.is_empty() { ".".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::{Kind, RrSet};
+    use crate::wire;
+    use hickory_proto::rr::rdata::{A, NS};
+    use hickory_proto::rr::{RData, RecordType};
+
+    #[test]
+    fn responses_are_counted_by_what_they_say_and_not_by_their_code_alone() {
+        let name: Name = "zone.test.".parse().unwrap();
+        let set = |data| vec![RrSet::one(name.clone(), 60, data)];
+        let ns = || set(RData::NS(NS(name.clone())));
+        let found = |answers| Response::found(Kind::None, answers);
+        let no_name = Some(Denial::NoName { name: name.clone() });
+        let no_data = Some(Denial::NoData { name: name.clone(), types: vec![RecordType::A] });
+        let message =
+            b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x04zone\x04test\x00\x00\x01\x00\x01".as_slice();
+        let reading = wire::read(message).unwrap();
+        let by_question = &b"\x01a\x04zone\x04test\x00"[..];
+        let by_owner = &b"\x04zone\x04test\x00"[..];
+        for (response, expected, account) in [
+            (found(set(RData::A(A::new(192, 0, 2, 1)))), Category::Answer, Some(by_question)),
+            (Response { denial: no_data, authority: ns(), ..found(vec![]) }, Category::NoData, Some(by_question)),
+            (found(vec![]), Category::NoData, Some(by_question)),
+            (
+                Response { code: ResponseCode::NXDomain, authority: ns(), ..found(vec![]) },
+                Category::NxDomain,
+                Some(by_owner),
+            ),
+            (Response { denial: no_name, authority: ns(), ..found(vec![]) }, Category::NxDomain, Some(by_owner)),
+            (
+                Response { authority: ns(), ..Response::error(ResponseCode::NoError) },
+                Category::Referral,
+                Some(by_owner),
+            ),
+            (Response::error(ResponseCode::NoError), Category::NoData, Some(by_question)),
+            (Response::error(ResponseCode::FormErr), Category::Error, None),
+            (Response::error(ResponseCode::ServFail), Category::Error, None),
+        ] {
+            assert_eq!(category(&response), expected, "{response:?}");
+            let seen = std::cell::RefCell::new(None);
+            account_name(&response, expected, &reading, |name| {
+                *seen.borrow_mut() = Some(name.to_vec());
+                1
+            });
+            assert_eq!(seen.into_inner().as_deref(), account, "{response:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_presented_with_what_is_no_letter_escaped() {
+        assert_eq!(presentation(b"\x03aPp\x04test\x00"), "aPp.test.");
+        assert_eq!(presentation(b"\x00"), ".");
+        assert_eq!(presentation(b"\x03a\x00\n\x00"), "a\\000\\010.");
+    }
+
+    #[test]
+    fn what_is_drawn_differs() {
+        assert_ne!(draw(), draw());
+    }
 }

@@ -68,7 +68,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("perigee_dns");
         registry.register(
             "queries",
-            "Queries answered, by transport, kind of name and response code",
+            "Queries by transport, kind of name and response code, those included whose answers were limited",
             metrics.queries.clone(),
         );
         registry.register("answers", "Latency answers, by the region that they name", metrics.answers.clone());

@@ -440,8 +440,8 @@ fn lifetime_s(response: &Response) -> u32 {
 
 /// Whether the answer is the same for all clients. What is not known to be is taken as tailored.
 fn is_shared(response: &Response) -> bool {
-    const SAME_FOR_ALL: [&str; 7] =
-        ["apex", "name_server", "accelerator", "load_balancer", "empty", "absent", "outside"];
+    const SAME_FOR_ALL: [&str; 9] =
+        ["apex", "name_server", "accelerator", "load_balancer", "static", "delegation", "empty", "absent", "outside"];
     response.region.is_none() && response.scope == 0 && SAME_FOR_ALL.contains(&response.kind.label())
 }
 
@@ -451,4 +451,40 @@ const fn scrambled(turn: u64) -> u64 {
     let a = (turn ^ (turn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     b ^ (b >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::Denial;
+    use hickory_proto::rr::rdata::NULL;
+    use hickory_proto::rr::{Name, RData};
+
+    #[test]
+    fn compact_ok_is_said_of_denials_that_hold_an_nsec_alone() {
+        let set = |record_type| RrSet {
+            owner: Name::root(),
+            record_type,
+            ttl_s: 1,
+            data: vec![RData::NULL(NULL::with(vec![0]))],
+        };
+        let denied = Response {
+            denial: Some(Denial::NoName { name: Name::root() }),
+            authority: vec![set(RecordType::SOA), set(RecordType::NSEC)],
+            ..Response::error(ResponseCode::NXDomain)
+        };
+        assert!(is_proven_compactly(&denied));
+        assert!(!is_proven_compactly(&Response { authority: vec![set(RecordType::SOA)], ..denied.clone() }));
+        assert!(!is_proven_compactly(&Response { denial: None, ..denied }));
+    }
+
+    #[test]
+    fn a_lifetime_is_the_least_ttl_of_what_was_asked_for() {
+        let set = |ttl_s| RrSet { owner: Name::root(), record_type: RecordType::NULL, ttl_s, data: vec![] };
+        let found = Response::found(Kind::None, vec![set(60), set(30)]);
+        assert_eq!(lifetime_s(&Response { authority: vec![set(5)], ..found.clone() }), 30);
+        assert_eq!(lifetime_s(&Response { answers: vec![], authority: vec![set(5)], ..found.clone() }), 5);
+        assert_eq!(lifetime_s(&Response { answers: vec![], ..found.clone() }), 0);
+        assert_eq!(lifetime_s(&Response { code: ResponseCode::ServFail, ..found }), 0);
+    }
 }

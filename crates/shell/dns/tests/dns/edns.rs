@@ -6,7 +6,9 @@ use hickory_proto::op::{Message, ResponseCode};
 use perigee_dns::{Moment, Responder, Transport};
 use perigee_model::dns::DnsServer;
 
-use crate::support::{A, AAAA, Query, SEOUL_NODES, TXT, World, addresses, in_seoul, options_of, query, strings};
+use crate::support::{
+    A, AAAA, Query, SEOUL_NODES, TXT, World, addresses, decode, in_seoul, options_of, query, strings,
+};
 
 const NSID: u16 = 3;
 const COOKIE: u16 = 10;
@@ -279,4 +281,49 @@ fn an_aaaa_question_is_no_error_for_a_name_with_ipv4_alone() {
     assert_eq!(code(&bytes), ResponseCode::NoError);
     let bytes = ask(&responder, &query("app.perigee.test", A).edns(&[]), Transport::Tls, 0);
     assert_eq!(addresses(&Message::from_vec(&bytes).unwrap()), SEOUL_NODES);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_options_are_answered_within_the_limit_and_padded_if_asked(
+        options in proptest::collection::vec(
+            (
+                proptest::prop_oneof![
+                    proptest::prelude::Just(3_u16),
+                    proptest::prelude::Just(8),
+                    proptest::prelude::Just(10),
+                    proptest::prelude::Just(11),
+                    proptest::prelude::Just(12),
+                    proptest::prelude::any::<u16>(),
+                ],
+                proptest::collection::vec(proptest::prelude::any::<u8>(), 0..42),
+            ),
+            0..6,
+        ),
+        payload: u16,
+        flags: u16,
+    ) {
+        thread_local! {
+            static RESPONDER: Responder = responder(|server| server.identity = Some("seoul-1".into()));
+        }
+        let list: Vec<(u16, &[u8])> = options.iter().map(|(code, data)| (*code, &data[..])).collect();
+        let question = query("app.perigee.test", A).opt(payload, 0, flags, &list);
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            let bytes = RESPONDER.with(|responder| ask(responder, &question, transport, 5_000));
+            let limit = payload.clamp(512, 1_232);
+            proptest::prop_assert!(transport != Transport::Udp || bytes.len() <= limit.into());
+            proptest::prop_assert!(decode(&bytes).edns.is_some(), "an OPT for an OPT");
+            let back = options_of(&bytes).unwrap();
+            let asked = |code: u16| list.iter().any(|(asked, _)| *asked == code);
+            for (code, _) in &back {
+                proptest::prop_assert!(*code == ERROR || asked(*code), "option {code} was not asked for");
+            }
+            let is_good = bytes[3] & 0x0f == 0;
+            if is_good && transport == Transport::Tls && asked(PADDING) {
+                proptest::prop_assert_eq!(bytes.len() % 468, 0);
+            }
+        }
+    }
 }
