@@ -66,6 +66,8 @@ pub struct Setup {
     pub further_regions: Vec<String>,
     /// More lines of the table `[dns]`, such as `zone`.
     pub dns: String,
+    /// At how many addresses DNS listens: hosts 1 and on of network 53.
+    pub dns_hosts: u8,
     /// The port of DNS; 5300 unless a judge knows no other than its own.
     pub dns_port: u16,
 }
@@ -78,6 +80,7 @@ impl Default for Setup {
             tables: String::new(),
             further_regions: Vec::new(),
             dns: String::new(),
+            dns_hosts: 1,
             dns_port: 5_300,
         }
     }
@@ -344,12 +347,14 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
              traffic_dial_percentage = {dial}\nendpoints = [{{ endpoint_id = \"shop\" }}]\n"
         )
     };
+    let listen: Vec<String> =
+        (1..=setup.dns_hosts).map(|host| format!("\"{}:{}\"", slot.address(53, host), setup.dns_port)).collect();
     let main = format!(
-        "behaviour = \"{}\"\n[dns]\nlisten = \"{}\"\n{}[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
+        "behaviour = \"{}\"\n[dns]\nlisten = [{}]\n{}[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
          addresses = [\"{}\", \"{}\"]\n[[accelerators.shop.listeners]]\n\
          port_ranges = [{{ from_port = 8080, to_port = 8080 }}]\n{}{}",
         setup.behaviour,
-        SocketAddr::new(slot.dns().ip(), setup.dns_port),
+        listen.join(", "),
         setup.dns,
         slot.admin(),
         setup.tables,

@@ -1,7 +1,7 @@
 //! Zonemaster, which judges zones by the RFCs from the root down, wholly offline: the root, the parent zone and the
 //! reverse zone are an unbound with zone files of its own.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,34 +38,29 @@ impl Finding {
     }
 }
 
-/// Judges `zone`, directly below `test.`, whose one name server `ns1.ZONE` is `server`, at port 53.
+/// Judges `zone`, directly below `test.`, whose name servers are `servers`: labels below the zone, and addresses that
+/// answer at port 53.
 ///
 /// `at_parent` holds more lines of the parent's zone file, such as DS records. Takes addresses of `slot` in the networks
 /// 54 and 55. Panics when a program is missing, when port 53 may not be used, or when Zonemaster says nothing.
-pub fn judge(slot: &Slot, zone: &str, server: SocketAddr, at_parent: &str) -> Vec<Finding> {
-    assert_eq!(server.port(), PORT, "Zonemaster asks port {PORT} alone");
+pub fn judge(slot: &Slot, zone: &str, servers: &[(&str, IpAddr)], at_parent: &str) -> Vec<Finding> {
     let child = zone.strip_suffix(".test").unwrap_or_else(|| panic!("{zone} is not below test."));
     let (root, parent) = (slot.address(54, 1), slot.address(55, 1));
     let folder = Folder::make(&format!("zonemaster-{root}"));
-    let octets = server.ip().to_string();
-    let reversed: Vec<&str> = octets.rsplit('.').collect();
+    let delegation =
+        |(label, address): &(&str, IpAddr)| format!("{child}.test. NS {label}.{zone}.\n{label}.{zone}. A {address}\n");
+    let delegation: String = servers.iter().map(delegation).collect();
+    let reverse = |(label, address): &(&str, IpAddr)| {
+        let octets = address.to_string();
+        let reversed: Vec<&str> = octets.rsplit('.').collect();
+        format!("{}.in-addr.arpa. PTR {label}.{zone}.\n", reversed.join("."))
+    };
+    let reverse: String = servers.iter().map(reverse).collect();
     let soa = "SOA a.root. hostmaster.root. 1 14400 3600 1209600 3600";
     let zones = [
         (".", format!(". {soa}\n. NS a.root.\na.root. A {root}\ntest. NS ns.nic.test.\nns.nic.test. A {parent}\n")),
-        (
-            "test.",
-            format!(
-                "test. {soa}\ntest. NS ns.nic.test.\nns.nic.test. A {parent}\n\
-                 {child}.test. NS ns1.{zone}.\nns1.{zone}. A {octets}\n{at_parent}\n"
-            ),
-        ),
-        (
-            "in-addr.arpa.",
-            format!(
-                "in-addr.arpa. {soa}\nin-addr.arpa. NS a.root.\n{}.in-addr.arpa. PTR ns1.{zone}.\n",
-                reversed.join(".")
-            ),
-        ),
+        ("test.", format!("test. {soa}\ntest. NS ns.nic.test.\nns.nic.test. A {parent}\n{delegation}{at_parent}\n")),
+        ("in-addr.arpa.", format!("in-addr.arpa. {soa}\nin-addr.arpa. NS a.root.\n{reverse}")),
     ];
     let mut text = format!(
         "server:\n interface: {root}\n interface: {parent}\n port: {PORT}\n access-control: 127.0.0.0/8 allow\n \

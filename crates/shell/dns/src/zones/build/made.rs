@@ -12,9 +12,10 @@ use super::Draft;
 
 /// TTL of the name server records: they change with the installation, not with health (`spec/dns.md` section 3).
 const NAME_SERVER_TTL_S: u32 = 3_600;
-/// SOA refresh, retry and expire. Nobody transfers the zone; common values keep zone checkers quiet.
-const SOA_TIMES_S: [i32; 3] = [3_600, 600, 1_209_600];
-/// Two, since one name server is an error to many a registry; both have all the addresses that there are.
+/// SOA refresh, retry and expire. Nobody transfers the zone; these are the least that Zonemaster has no remark about.
+const SOA_TIMES_S: [i32; 3] = [14_400, 3_600, 1_209_600];
+/// Two, since one name server is an error to many a registry. They share no address where there are two of a family,
+/// since that is another.
 const NAME_SERVERS: [&[u8]; 2] = [b"\x03ns1", b"\x03ns2"];
 
 /// Completes `draft`. The built-in zone's serial is the snapshot's generation, whatever its file says, for its names
@@ -25,8 +26,10 @@ pub(super) fn add(snapshot: &Snapshot, draft: &mut Draft, name_server: &[IpAddr]
         let names = NAME_SERVERS.map(|key| below(&origin, &key[1..]));
         let data = names.into_iter().map(|name| RData::NS(NS(name))).collect();
         draft.supply(&[], StoredSet { record_type: RecordType::NS, ttl_s: NAME_SERVER_TTL_S, data });
-        for key in NAME_SERVERS {
-            add_addresses(draft, key, name_server);
+        let [v4, v6] = [IpAddr::is_ipv4, IpAddr::is_ipv6]
+            .map(|is_family| dealt(&name_server.iter().copied().filter(is_family).collect::<Vec<_>>()));
+        for ((key, v4), v6) in NAME_SERVERS.into_iter().zip(v4).zip(v6) {
+            add_addresses(draft, key, &[v4, v6].concat());
         }
     }
     // Serials wrap around by design (RFC 1982).
@@ -51,6 +54,14 @@ pub(super) fn add(snapshot: &Snapshot, draft: &mut Draft, name_server: &[IpAddr]
     }
 }
 
+/// The addresses in turns to the first and to the second name server; one alone to both.
+fn dealt(addresses: &[IpAddr]) -> [Vec<IpAddr>; 2] {
+    if addresses.len() < 2 {
+        return [addresses.to_vec(), addresses.to_vec()];
+    }
+    [0, 1].map(|first| addresses.iter().copied().skip(first).step_by(2).collect())
+}
+
 fn add_addresses(draft: &mut Draft, key: &[u8], addresses: &[IpAddr]) {
     if draft.nodes.iter().any(|(k, _)| **k == *key) {
         return;
@@ -73,4 +84,18 @@ fn add_addresses(draft: &mut Draft, key: &[u8], addresses: &[IpAddr]) {
 fn below(origin: &Name, label: &[u8]) -> Name {
     // Only a zone name of nearly 255 octets has no room for the label; it stands for itself then.
     origin.prepend_label(label).unwrap_or_else(|_| origin.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_name_servers_share_an_address_only_when_there_is_no_other() {
+        let all = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+        assert_eq!(dealt(&[]), [vec![], vec![]]);
+        assert_eq!(dealt(&all[..1]), [vec![all[0]], vec![all[0]]]);
+        assert_eq!(dealt(&all[..2]), [vec![all[0]], vec![all[1]]]);
+        assert_eq!(dealt(&all), [vec![all[0], all[2]], vec![all[1]]]);
+    }
 }
