@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn two_name_servers_share_an_address_only_when_there_is_no_other() {
         let all = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
-        assert_eq!(dealt(&[]), [vec![], vec![]]);
+        assert!(dealt(&[]).iter().all(Vec::is_empty));
         assert_eq!(dealt(&all[..1]), [vec![all[0]], vec![all[0]]]);
         assert_eq!(dealt(&all[..2]), [vec![all[0]], vec![all[1]]]);
         assert_eq!(dealt(&all), [vec![all[0], all[2]], vec![all[1]]]);
