@@ -23,7 +23,7 @@ use crate::query_log::{Entry, Log, network_of};
 use crate::rate_limit::{RateLimiter, Verdict};
 use crate::respond::{Query, respond};
 use crate::response::{ExtendedError, Kind, Response, RrSet};
-use crate::wire::{self, Dropped, Opt, Reading, opcode};
+use crate::wire::{self, Dropped, Reading, opcode};
 use crate::{Metrics, Moment, chaos};
 
 /// Extended errors (RFC 8914 section 5.2, and its registry).
@@ -224,6 +224,11 @@ impl Responder {
             // It may be honest with an old cookie: told the new one, it will not be limited (RFC 7873 section 5.2.3).
             response = Response { kind: response.kind, ..Response::error(ResponseCode::BADCOOKIE) };
         }
+        if let (Verdict::Pass, Some(question)) = (verdict, reading.question) {
+            let (dnssec_ok, compact_ok) = reading.opt.map_or((false, false), |opt| (opt.dnssec_ok, opt.compact_ok));
+            let asked = Asked { qtype: question.qtype.into(), dnssec_ok, compact_ok };
+            response.compact_ok = authority.signer.sign(&mut response, asked, arrival.moment.unix_s().into());
+        }
         self.metrics.cookie(standing);
         self.done(arrival, &reading, subnet.as_ref(), &response, verdict, began, &view);
         let server = &view.snapshot.dns.server;
@@ -325,13 +330,6 @@ impl Responder {
         };
         let mut response =
             respond(view, &authority.zones, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
-        let flag = |flag: fn(&Opt<'_>) -> bool| reading.opt.as_ref().is_some_and(flag);
-        let asked = Asked {
-            qtype: query.qtype.into(),
-            dnssec_ok: flag(|opt| opt.dnssec_ok),
-            compact_ok: flag(|opt| opt.compact_ok),
-        };
-        response.compact_ok = authority.signer.sign(&mut response, asked, arrival.moment.unix_s().into());
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
