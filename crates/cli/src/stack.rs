@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::geography::Geography;
 use crate::hosts::Hosts;
+pub(crate) use dns::zone_problems;
 pub(crate) use explain::{Explained, offline};
 pub(crate) use explain_name::{ExplainedName, offline_name};
 use regional::Regional;
@@ -198,6 +199,9 @@ impl Stack {
         }
         let atlas = self.geography.atlas(&config).map_err(|e| vec![e])?;
         let snapshot = Arc::new(config.snapshot.clone());
+        if let Some(dns) = &self.dns {
+            dns.prepare(&snapshot).await;
+        }
         let mut problems = self.regional.set_snapshot(&snapshot, &self.parts, &self.hosts).await;
         if let Some(front) = &self.front {
             front.set_snapshot(snapshot.clone(), atlas);
@@ -269,12 +273,12 @@ impl Stack {
     }
 }
 
-/// Reads the zones as the DNS server will, on a thread that may take its time.
+/// Reads the zones and their keys as the DNS server will, on a thread that may take its time.
 ///
 /// Errors: every problem in a zone, one a line.
 async fn zones_served(config: &Config) -> Result<(), Vec<String>> {
     let snapshot = config.snapshot.clone();
-    let checked = tokio::task::spawn_blocking(move || perigee_dns::check_zones(&snapshot)).await;
+    let checked = tokio::task::spawn_blocking(move || zone_problems(&snapshot)).await;
     let problems = checked.map_err(|e| vec![format!("the zones could not be checked: {e}")])?;
-    if problems.is_empty() { Ok(()) } else { Err(problems.iter().map(ToString::to_string).collect()) }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

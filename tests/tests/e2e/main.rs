@@ -10,6 +10,8 @@ mod drain;
 mod faults;
 mod flows;
 mod idle;
+mod policies;
 mod second_reader;
 mod start;
+mod zone_files;
 mod zonemaster;

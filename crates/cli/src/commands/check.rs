@@ -4,6 +4,7 @@ use super::{listed, problems, sources};
 use crate::args::Check;
 use crate::geography::Geography;
 use crate::output;
+use crate::stack::zone_problems;
 
 /// Validates a configuration; prints the result and each value's origin if asked.
 pub(crate) fn check(args: &Check) -> Result<(), String> {
@@ -26,8 +27,7 @@ pub(crate) fn check(args: &Check) -> Result<(), String> {
     if let Err(problem) = Geography::load(&config).and_then(|g| g.atlas(&config)) {
         return if args.json { refused(vec![problem]) } else { Err(problem) };
     }
-    // What a record of a zone is, only the DNS server knows.
-    let zones: Vec<String> = perigee_dns::check_zones(&config.snapshot).iter().map(ToString::to_string).collect();
+    let zones = zone_problems(&config.snapshot);
     if !zones.is_empty() {
         return if args.json { refused(zones) } else { Err(listed("the zones have", &zones)) };
     }
@@ -54,6 +54,10 @@ fn zones_served(dns: &perigee_model::DnsZone) -> String {
     let zones: Vec<&str> = dns.zones.iter().map(|z| z.origin.as_str()).collect();
     let plural = if zones.len() == 1 { "" } else { "s" };
     let (names, checks) = (dns.latency_names.len() + dns.policy_names.len(), dns.health_checks.len());
-    let checks = if checks == 0 { String::new() } else { format!(", {checks} DNS health checks") };
+    let checks = match checks {
+        0 => String::new(),
+        1 => ", 1 DNS health check".to_owned(),
+        _ => format!(", {checks} DNS health checks"),
+    };
     format!("zone{plural} {} ({names} names{checks})", zones.join(", "))
 }

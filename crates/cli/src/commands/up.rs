@@ -167,9 +167,12 @@ fn people(stack: &Stack, admin: &Admin) {
     let snapshot = stack.snapshot();
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |what: String, place: String| rows.push(vec![what, place]);
-    let dns = stack.dns.as_ref().and_then(|d| d.local_addrs().first().copied());
-    if let Some(dns) = dns {
-        row("DNS (UDP and TCP)".into(), format!("{dns}, zone {}", snapshot.dns.origin));
+    let listening = stack.dns.as_ref().map_or(&[][..], perigee_dns::Server::local_addrs);
+    if !listening.is_empty() {
+        let zones: Vec<&str> = snapshot.dns.zones.iter().map(|zone| zone.origin.as_str()).collect();
+        let plural = if zones.len() == 1 { "" } else { "s" };
+        let at: Vec<String> = listening.iter().map(ToString::to_string).collect();
+        row("DNS (UDP and TCP)".into(), format!("{}, zone{plural} {}", at.join(" and "), zones.join(", ")));
     }
     if let Some(tls) = stack.dns.as_ref().map(perigee_dns::Server::tls_addrs) {
         for (what, at) in [("TLS", &tls.dot), ("HTTPS", &tls.doh), ("QUIC", &tls.doq)] {
@@ -199,7 +202,7 @@ fn people(stack: &Stack, admin: &Admin) {
     let zone = &snapshot.dns.origin;
     let name = snapshot.dns.latency_names.first().map_or("app", |n| n.label.as_str());
     output::line("\nTry, in another terminal:");
-    if let Some(dns) = dns {
+    if let Some(dns) = listening.first() {
         output::line(format!(
             "  dig @{} -p {} +subnet=168.126.63.0/24 {name}.{zone}     # which region a client in Korea gets",
             dns.ip(),

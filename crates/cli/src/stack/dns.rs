@@ -1,13 +1,24 @@
 //! The DNS server of a process: its sockets, its certificate, its log, and the probes of its health checks.
 
+#[cfg(test)]
+mod example;
+
 use std::sync::Arc;
 
 use perigee_config::{Config, DnsCertificate, DnsRuntime};
 use perigee_dns::{CertificateSource, Metrics, QueryLog, Server, TlsConfig};
 use perigee_edge::{CheckMetrics, Front};
-use perigee_model::Limits;
+use perigee_model::{Limits, Snapshot};
 use perigee_net::{DnsProber, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
+
+/// What keeps the zones of a configuration from being served, in words: what a record is and whether a key can be used
+/// only the DNS server knows.
+pub(crate) fn zone_problems(snapshot: &Snapshot) -> Vec<String> {
+    let records = perigee_dns::check_zones(snapshot).into_iter().map(|problem| problem.to_string());
+    let keys = snapshot.dns.zones.iter().filter_map(|zone| perigee_dns::keys::check(zone).err());
+    records.chain(keys.map(|problem| problem.to_string())).collect()
+}
 
 /// Starts the server, and the probes that its answers depend on.
 ///

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ pub struct Runtime {
     pub overlay: Vec<(IpNet, String)>,
     /// The user's own geographic database; none means the one in the binary. A regular file when it was looked at.
     pub geo_file: Option<PathBuf>,
-    /// The edge that `run edge` plays, one of the 106 shipped ones.
+    /// The edge that `run edge` plays, one of the shipped ones.
     pub pop: Option<PopCode>,
 }
 
@@ -116,12 +117,19 @@ pub(crate) fn file(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
     None
 }
 
-/// A directory that is there.
-pub(crate) fn directory(node: &Node<'_>, base: Option<&Path>) -> Option<PathBuf> {
+/// A directory that is there; `made_by` says what makes it, given its path.
+pub(crate) fn directory(
+    node: &Node<'_>,
+    base: Option<&Path>,
+    made_by: impl FnOnce(&Path) -> String,
+) -> Option<PathBuf> {
     let path = path(node, base)?;
     match std::fs::metadata(&path) {
         Ok(meta) if meta.is_dir() => return Some(path),
         Ok(_) => node.problem("is not a directory"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            node.problem(format!("cannot be read: {error}; {}", made_by(&path)));
+        }
         Err(error) => node.problem(format!("cannot be read: {error}")),
     }
     None
@@ -132,6 +140,6 @@ fn pop(text: &str) -> Result<PopCode, String> {
     if known {
         Ok(PopCode::new(text))
     } else {
-        Err("is not the IATA code of one of the 106 edges, such as \"ICN\"".to_owned())
+        Err("is not the IATA code of one of the edges, such as \"ICN\"".to_owned())
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use perigee_dataplane::EdgeView;
-use perigee_model::Limits;
+use perigee_model::{Limits, Snapshot};
 use perigee_net::{Gate, Host, HostListener, Shutdown};
 use tokio::net::UdpSocket;
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::certificate::{CertificateSource, Identity};
 use crate::clients::Clients;
@@ -69,6 +69,7 @@ pub struct Server {
     authority: Option<String>,
     connections: Gate,
     quic_connections: Gate,
+    responder: Arc<Responder>,
 }
 
 impl Server {
@@ -106,6 +107,7 @@ impl Server {
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };
+        let responder = parlour.responder.clone();
         for (datagrams, listener) in bound {
             info!(address = %listener.local_addr(), "DNS listens (UDP and TCP)");
             shutdown.spawn(udp::serve(
@@ -121,7 +123,7 @@ impl Server {
             Some(encrypted) => encrypted.serve(&clients, &parlour, &quic_connections)?,
             None => (TlsAddresses::default(), None),
         };
-        Ok(Self { addresses, tls_addresses, authority, connections, quic_connections })
+        Ok(Self { addresses, tls_addresses, authority, connections, quic_connections, responder })
     }
 
     /// Where it listens, in the order of the configuration, with the ports it got.
@@ -138,6 +140,16 @@ impl Server {
     /// without encrypted transports.
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_deref()
+    }
+
+    /// Makes what the answers of `snapshot` need, on a thread that may take its time, so that no query waits for it once
+    /// the same snapshot is published.
+    pub async fn prepare(&self, snapshot: &Arc<Snapshot>) {
+        let (responder, snapshot) = (self.responder.clone(), snapshot.clone());
+        if let Err(error) = tokio::task::spawn_blocking(move || responder.prepare(&snapshot)).await {
+            // The first query after the publication makes it then.
+            warn!(%error, "the new zones could not be prepared");
+        }
     }
 
     /// Takes over the limits of a new snapshot; connections above a lower limit stay until they end.

@@ -71,9 +71,13 @@ pub(crate) fn explain_policy(why: &PolicyExplanation) -> Vec<String> {
         let shown = step.branches.iter().enumerate().filter(|(at, branch)| *at < MAX_OTHERS || branch.picked);
         let mut count = 0;
         for (_, branch) in shown {
-            let word = if branch.picked { "picked" } else { "branch" };
             count += 1;
-            lines.push(format!("{word}={} {} {}: {}", branch.set_identifier, branch.key, branch.health, branch.note));
+            let known = format!("{} {} {}", branch.set_identifier, branch.key, branch.health);
+            lines.push(if branch.picked {
+                format!("picked={known}")
+            } else {
+                format!("branch={known}: {}", branch.note)
+            });
         }
         if step.branches.len() > count {
             lines.push(format!("branch={} more", step.branches.len() - count));

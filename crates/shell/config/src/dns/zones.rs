@@ -78,18 +78,22 @@ fn hosted(t: &Table<'_>, origin: &str, base: Option<&Path>, budget: &mut usize) 
         file: t.get("file").and_then(|n| zone_file(&n, base, budget)),
         client_subnet: t.bool_or("client_subnet", true),
         route53_parity: t.bool_or("route53_parity", false),
-        signing: t.get("signing").and_then(|n| signing(&n, base)),
+        signing: t.get("signing").and_then(|n| signing(&n, origin, base)),
     }
 }
 
-fn signing(node: &Node<'_>, base: Option<&Path>) -> Option<ZoneSigning> {
+fn signing(node: &Node<'_>, origin: &str, base: Option<&Path>) -> Option<ZoneSigning> {
     // The other algorithms that resolvers still know (RFC 8624 section 3.1).
     const UNBUILT: [&str; 4] = ["rsasha256", "rsasha512", "ecdsap384sha384", "ed448"];
     const BUILT: [(&str, SigningAlgorithm); 2] =
         [("ecdsap256sha256", SigningAlgorithm::EcdsaP256Sha256), ("ed25519", SigningAlgorithm::Ed25519)];
     let t = node.table()?;
     let algorithm = t.or("algorithm", SigningAlgorithm::default(), "ecdsap256sha256", |n| n.choice(&BUILT, &UNBUILT));
-    let key_directory = t.get("key_directory").and_then(|n| directory(&n, base));
+    let key_directory = t.get("key_directory").and_then(|n| {
+        directory(&n, base, |path| {
+            format!("`perigee dns keys generate --directory {} --zone {origin}` makes it", path.display())
+        })
+    });
     let nsec3 = t.bool_or("nsec3", false);
     t.finish();
     Some(ZoneSigning { algorithm, key_directory, nsec3 })
