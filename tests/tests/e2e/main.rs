@@ -7,6 +7,7 @@ mod clients;
 mod configuration;
 mod dns;
 mod drain;
+mod encrypted;
 mod faults;
 mod flows;
 mod idle;

@@ -125,6 +125,7 @@ fn keys_that_cannot_sign_are_refused_by_check_up_and_reload() {
         assert_eq!(output.status.code(), Some(1), "{words}");
         assert!(words.contains(part), "{part:?} is not in:\n{words}");
     };
+    fs::create_dir(&directory).unwrap();
     for args in [&["check"][..], &["check", "--json"], &["up"]] {
         refused(args, "the keys of shop.test cannot sign it");
     }
