@@ -6,6 +6,8 @@
 
 mod clock;
 mod crossings;
+#[cfg(target_os = "linux")]
+mod datagrams;
 mod fault;
 mod gate;
 mod host;
@@ -17,6 +19,10 @@ mod stream;
 
 pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
+#[cfg(target_os = "linux")]
+pub use datagrams::{
+    DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, Sent, StopReceiver, StopSender, stop_signal,
+};
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
 pub use host::Host;
