@@ -1,9 +1,9 @@
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Edns, Header, Metadata, ResponseCode};
-use hickory_proto::rr::Record;
+use hickory_proto::op::{Edns, Header, Metadata, Query, ResponseCode, emit_message_parts};
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{Name, Record};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
-use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
+use hickory_server::zone_handler::Queries;
 
 use crate::client_subnet::ClientSubnet;
 use crate::response::{Response, RrSet};
@@ -13,6 +13,8 @@ use crate::wire::Reading;
 pub(crate) const UDP_PAYLOAD: u16 = 1_232;
 /// UDP payload size of a client that states none (RFC 1035 section 4.2.1).
 const PLAIN_UDP_PAYLOAD: u16 = 512;
+/// Octets of a header: where the question begins.
+const HEADER: usize = 12;
 /// Option codes (IANA, "DNS EDNS0 Option Codes").
 const CLIENT_SUBNET: u16 = 8;
 const EXTENDED_ERROR: u16 = 15;
@@ -83,10 +85,40 @@ fn write(
 ) -> Result<Vec<u8>, ProtoError> {
     let mut bytes = Vec::with_capacity(usize::from(PLAIN_UDP_PAYLOAD));
     let mut encoder = BinEncoder::new(&mut bytes);
-    let [answers, authority, additional] =
-        sections.map(|sets| sets.iter().flat_map(RrSet::records).collect::<Vec<Record>>());
-    MessageResponseBuilder::new(queries, edns)
-        .build(metadata, &answers, &authority, std::iter::empty(), &additional)
-        .destructive_emit(&mut encoder)?;
+    // Names are compressed where they agree in case as well, so the question is written in lower case, which every name
+    // of ours has, and gets the client's letters at the end: names that point to it have them too.
+    let asked: Option<&Name> = queries.queries().first().map(|query| query.original().name());
+    let lower: Vec<Query> = queries.queries().iter().map(|query| lower_case(query.original())).collect();
+    let [answers, authority, additional] = sections.map(|sets| {
+        let mut records: Vec<Record> = sets.iter().flat_map(RrSet::records).collect();
+        for record in records.iter_mut().filter(|record| Some(&record.name) == asked) {
+            record.name = record.name.to_lowercase();
+        }
+        records
+    });
+    emit_message_parts(
+        &metadata,
+        &mut lower.iter(),
+        &mut answers.iter(),
+        &mut authority.iter(),
+        &mut additional.iter(),
+        edns,
+        None,
+        &mut encoder,
+    )?;
+    if let Some(asked) = asked {
+        let mut at = HEADER;
+        for label in asked.iter() {
+            at += 1;
+            bytes[at..at + label.len()].copy_from_slice(label);
+            at += label.len();
+        }
+    }
     Ok(bytes)
+}
+
+fn lower_case(query: &Query) -> Query {
+    let mut lower = query.clone();
+    lower.set_name(query.name().to_lowercase());
+    lower
 }
