@@ -119,6 +119,7 @@ impl Stack {
                     listen: vec![listen],
                     host: Host::new("dns"),
                     limits: snapshot.settings.limits,
+                    workers: 0,
                 };
                 let metrics = perigee_dns::Metrics::new(&mut registry);
                 let started = perigee_dns::Server::start(server, machine.shared_view(), metrics, &entry).await;

@@ -87,7 +87,7 @@ pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &V
     let wanted = if any_healthy { HealthState::Healthy } else { HealthState::Initial };
     let usable = |region: &ConsideredRegion| region.health == wanted;
     let degraded = !regions.iter().all(usable);
-    let ttl = if degraded { name.ttl.min(DEGRADED_TTL_MIN.max(name.ttl / 2)) } else { name.ttl };
+    let ttl = if degraded { lowered_ttl(name.ttl) } else { name.ttl };
     let (chosen, reason) = match (regions.iter().position(usable), regions.is_empty()) {
         (Some(0), _) => (Some(0), AnswerReason::LowestRoundTrip),
         (Some(i), _) => (Some(i), AnswerReason::NextHealthy),
@@ -104,6 +104,11 @@ pub fn answer(snapshot: &Snapshot, name: &LatencyName, order: &[Leg], health: &V
         reason,
         considered: regions,
     }
+}
+
+/// The TTL of an answer while something that belongs to its name is down: half, not below 5 s, never more than it was.
+pub fn lowered_ttl(ttl: Duration) -> Duration {
+    ttl.min(DEGRADED_TTL_MIN.max(ttl / 2))
 }
 
 /// The addresses of a load balancer's nodes whose zone is in service, in node order, and whether any was left out. All

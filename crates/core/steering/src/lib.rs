@@ -11,7 +11,7 @@ mod dial;
 mod order;
 mod route;
 
-pub use answer::{Answer, AnswerReason, ConsideredRegion, answer, load_balancer_addresses};
+pub use answer::{Answer, AnswerReason, ConsideredRegion, answer, load_balancer_addresses, lowered_ttl};
 pub use candidate::Candidate;
 pub use decision::{Decision, Note, Outcome, RouteReason, Trace};
 pub use order::GroupOrder;

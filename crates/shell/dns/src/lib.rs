@@ -15,6 +15,8 @@
 
 mod client_subnet;
 mod encode;
+#[cfg(target_os = "linux")]
+mod fast;
 mod metrics;
 mod respond;
 mod responder;

@@ -67,6 +67,10 @@ impl Metrics {
     }
 
     pub(crate) fn drop_for(&self, reason: &'static str) {
-        self.dropped.get_or_create(&DropLabels { reason }).inc();
+        self.drop_many(reason, 1);
+    }
+
+    pub(crate) fn drop_many(&self, reason: &'static str, count: u64) {
+        self.dropped.get_or_create(&DropLabels { reason }).inc_by(count);
     }
 }

@@ -64,13 +64,27 @@ impl Responder {
     /// messages get FORMERR. Never panics, whatever the bytes.
     pub fn answer(&self, message: &[u8], source: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         self.reply(message, transport, |reading, subnet, decoded| {
-            self.decide(reading, subnet, decoded, source, transport)
+            let turn = scrambled(self.turns.fetch_add(1, Ordering::Relaxed));
+            self.decide(reading, subnet, decoded, source, transport, turn)
         })
     }
 
     /// As [`Self::answer`] for a host that fails: SERVFAIL to every query.
     pub(crate) fn fail(&self, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
         self.reply(message, transport, |_, _, _| Response::error(ResponseCode::ServFail))
+    }
+
+    /// As [`Self::answer`] over UDP, with the rotation of addresses given.
+    #[cfg(test)]
+    pub(crate) fn answer_at_turn(&self, message: &[u8], source: SocketAddr, turn: u64) -> Option<Vec<u8>> {
+        self.reply(message, Transport::Udp, |reading, subnet, decoded| {
+            self.decide(reading, subnet, decoded, source, Transport::Udp, turn)
+        })
+    }
+
+    /// Where views are published.
+    pub(crate) fn view(&self) -> &ArcSwap<EdgeView> {
+        &self.view
     }
 
     /// The counters.
@@ -129,6 +143,7 @@ impl Responder {
         queries: &Decoded,
         source: SocketAddr,
         transport: Transport,
+        turn: u64,
     ) -> Response {
         let (Some(question), Some(query)) = (reading.question, queries.queries().first()) else {
             return Response::error(ResponseCode::FormErr);
@@ -144,7 +159,7 @@ impl Responder {
             subnet,
             transport,
         };
-        let response = respond(&view, &zone, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
+        let response = respond(&view, &zone, &query, turn);
         if let Some(region) = response.region {
             let region = view.snapshot.region(region).code.to_string();
             self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
@@ -153,7 +168,7 @@ impl Responder {
         response
     }
 
-    fn zone(&self, view: &EdgeView) -> Arc<Zone> {
+    pub(crate) fn zone(&self, view: &EdgeView) -> Arc<Zone> {
         let zone = self.zone.load_full();
         if Arc::ptr_eq(&zone.snapshot, &view.snapshot) {
             return zone;
@@ -195,7 +210,7 @@ fn refusal(reading: &Reading<'_>) -> Option<Response> {
 
 /// Spreads a counter over all bits (the finalizer of SplitMix64), so that a client that asks for A and AAAA in turns
 /// does not meet one rotation only.
-const fn scrambled(turn: u64) -> u64 {
+pub(crate) const fn scrambled(turn: u64) -> u64 {
     let a = (turn ^ (turn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     b ^ (b >> 31)

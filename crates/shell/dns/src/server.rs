@@ -6,10 +6,10 @@ use arc_swap::ArcSwap;
 use perigee_dataplane::EdgeView;
 use perigee_model::Limits;
 use perigee_net::{Gate, Host, Shutdown};
-use tokio::net::UdpSocket;
 use tracing::info;
 
-use crate::{Metrics, Responder, tcp, udp};
+use crate::udp::{self, Lane};
+use crate::{Metrics, Responder, tcp};
 
 /// Attempts to find a port that is free for UDP and TCP alike, when any port will do.
 const PORT_ATTEMPTS: usize = 16;
@@ -25,6 +25,8 @@ pub struct Config {
     pub host: Host,
     /// `dns_tcp_connections` counts here.
     pub limits: Limits,
+    /// Threads that answer datagrams at each address; 0 is one for each core. One everywhere but on Linux.
+    pub workers: usize,
 }
 
 /// A running DNS server. Ends with the [`Shutdown`] it was started with: datagrams that have arrived are answered,
@@ -45,24 +47,33 @@ impl Server {
         metrics: Metrics,
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
-        let Config { listen, host, limits } = config;
+        let Config { listen, host, limits, workers } = config;
+        let workers = threads(workers);
         let mut bound = Vec::with_capacity(listen.len());
         for address in listen {
-            bound.push(bind(&host, address).await?);
+            bound.push(bind(&host, address, workers).await?);
         }
         let addresses: Vec<SocketAddr> = bound.iter().map(|(_, tcp)| tcp.local_addr()).collect();
         let name_server: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
         let connections = Gate::new(limits.dns_tcp_connections, metrics.tcp_refused.clone());
         let responder = Arc::new(Responder::new(view, name_server, metrics));
-        for (datagrams, listener) in bound {
-            info!(address = %listener.local_addr(), "DNS listens (UDP and TCP)");
-            shutdown.spawn(udp::serve(
-                datagrams,
-                listener.local_addr(),
-                host.clone(),
-                responder.clone(),
-                shutdown.clone(),
-            ));
+        #[cfg(target_os = "linux")]
+        let shared = Arc::new(crate::fast::Shared::default());
+        for (sockets, listener) in bound {
+            let address = listener.local_addr();
+            info!(%address, "DNS listens (UDP and TCP)");
+            for (number, socket) in sockets.into_iter().enumerate() {
+                let lane = Lane {
+                    address,
+                    number,
+                    host: host.clone(),
+                    responder: responder.clone(),
+                    #[cfg(target_os = "linux")]
+                    shared: shared.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                shutdown.spawn(lane.serve(socket));
+            }
             shutdown.spawn(tcp::serve(
                 listener,
                 host.clone(),
@@ -85,13 +96,27 @@ impl Server {
     }
 }
 
-async fn bind(host: &Host, address: SocketAddr) -> io::Result<(UdpSocket, perigee_net::HostListener)> {
+/// How many threads are meant.
+fn threads(workers: usize) -> usize {
+    match workers {
+        _ if cfg!(not(target_os = "linux")) => 1,
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    }
+}
+
+/// The sockets of an address. The listener comes first: it is exclusive, which sockets for datagrams are not.
+async fn bind(
+    host: &Host,
+    address: SocketAddr,
+    workers: usize,
+) -> io::Result<(Vec<udp::Socket>, perigee_net::HostListener)> {
     let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;
         let listener = host.listen(address).await?;
-        match UdpSocket::bind(listener.local_addr()).await {
-            Ok(socket) => return Ok((socket, listener)),
+        match (0..workers).map(|_| udp::bind(listener.local_addr())).collect() {
+            Ok(sockets) => return Ok((sockets, listener)),
             Err(error) if attempts == 0 => return Err(error),
             Err(_) => {}
         }

@@ -100,6 +100,21 @@ impl Zone {
         }
     }
 
+    /// Every name below the apex and the apex, relative to it, in wire form without the root, lower case.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&[u8], Node)> {
+        self.nodes.iter().map(|(key, node)| (&**key, *node))
+    }
+
+    /// The apex in wire form, lower case, with the root; empty if it is no domain name.
+    pub(crate) fn origin_wire(&self) -> &[u8] {
+        &self.origin_wire
+    }
+
+    /// The labels right above the apex of names in the SOA record, with their length octets.
+    pub(crate) fn labels_of_negative(&self) -> [&'static [u8]; 2] {
+        [b"\x03ns1", b"\x0ahostmaster"]
+    }
+
     /// What is at `name`, a name in wire form with its root, whatever the case.
     pub(crate) fn find(&self, name: &[u8]) -> Found {
         let mut lower = [0; 255];

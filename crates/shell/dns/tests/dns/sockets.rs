@@ -37,7 +37,8 @@ impl Running {
         let shutdown = Shutdown::new();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let config = Config { listen: vec![([127, 0, 0, 1], 0).into()], host: host.clone(), limits };
+        let listen = vec![([127, 0, 0, 1], 0).into()];
+        let config = Config { listen, host: host.clone(), limits, workers: 2 };
         let server = Server::start(config, world.view.clone(), metrics, &shutdown).await.unwrap();
         let address = server.local_addrs()[0];
         Self { world, server, host, shutdown, registry, address }
@@ -228,7 +229,8 @@ async fn the_end_closes_idle_connections_and_leaves_nothing_running() {
 #[tokio::test]
 async fn an_address_in_use_is_an_error() {
     let running = Running::start(Limits::default()).await;
-    let config = Config { listen: vec![running.address], host: Host::new("second"), limits: Limits::default() };
+    let config =
+        Config { listen: vec![running.address], host: Host::new("second"), limits: Limits::default(), workers: 1 };
     let view = Arc::clone(&running.world.view);
     let second = Server::start(config, view, Metrics::default(), &Shutdown::new()).await;
     assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);

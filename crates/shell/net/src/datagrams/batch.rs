@@ -79,6 +79,13 @@ impl DatagramBatch {
         }
     }
 
+    /// The datagrams received and who sent them, for somebody else to answer; the batch is empty then.
+    pub fn take(&mut self) -> impl Iterator<Item = (Vec<u8>, SocketAddr)> {
+        let received = std::mem::take(&mut self.received);
+        let of = |i: usize| (self.buffers[i * STRIDE..i * STRIDE + self.lens[i]].to_vec(), self.names[i].address());
+        (0..received).map(of).filter_map(|(datagram, client)| client.map(|client| (datagram, client)))
+    }
+
     /// Sends the answers. What a full socket buffer holds up is waited for, `patience` at most; then it is dropped.
     pub fn send(&mut self, socket: &DatagramSocket, patience: Duration) -> Sent {
         self.outgoing.send(socket.as_fd(), &mut self.headers, patience)
