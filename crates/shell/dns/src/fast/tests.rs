@@ -308,7 +308,7 @@ fn a_million_queries_are_answered_octet_for_octet_as_the_slow_path_does() {
     }
     // Answers, no data and no such name: each often enough to mean something, and most of all queries.
     let count = |key| by_kind.get(&key).copied().unwrap_or(0);
-    assert!(count((true, 0, true)) > QUERIES / 10, "{by_kind:?}");
+    assert!(count((true, 0, true)) > QUERIES / 20, "{by_kind:?}");
     assert!(count((true, 0, false)) > QUERIES / 20, "{by_kind:?}");
     assert!(count((true, 3, false)) > QUERIES / 20, "{by_kind:?}");
 }

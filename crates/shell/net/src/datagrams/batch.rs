@@ -79,6 +79,21 @@ impl DatagramBatch {
         }
     }
 
+    /// In place of answers, `count` datagrams of our own to `to`, each written by `write` as an answer would be: what a
+    /// client sends.
+    pub fn compose(
+        &mut self,
+        to: SocketAddr,
+        count: usize,
+        mut write: impl FnMut(&mut [u8; MAX_ANSWER]) -> Option<usize>,
+    ) {
+        self.outgoing.clear();
+        let name = Name::of(to);
+        for _ in 0..count.min(MAX_BATCH) {
+            self.outgoing.push(&name, Local::Bound, &mut write);
+        }
+    }
+
     /// The datagrams received and who sent them, for somebody else to answer; the batch is empty then.
     pub fn take(&mut self) -> impl Iterator<Item = (Vec<u8>, SocketAddr)> {
         let received = std::mem::take(&mut self.received);

@@ -18,6 +18,26 @@ pub(super) struct Name {
 impl Name {
     pub(super) const EMPTY: Self = Self { bytes: [0; LEN], len: LEN as u32 };
 
+    /// The address as the kernel has it.
+    pub(super) fn of(address: SocketAddr) -> Self {
+        let mut name = Self::EMPTY;
+        let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        name.bytes[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        name.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+        match address {
+            SocketAddr::V4(v4) => {
+                name.bytes[4..8].copy_from_slice(&v4.ip().octets());
+                name.len = LEN_V4 as u32;
+            }
+            SocketAddr::V6(v6) => {
+                name.bytes[4..8].copy_from_slice(&v6.flowinfo().to_be_bytes());
+                name.bytes[8..24].copy_from_slice(&v6.ip().octets());
+                name.bytes[24..].copy_from_slice(&v6.scope_id().to_ne_bytes());
+            }
+        }
+        name
+    }
+
     /// The address; none if the kernel wrote neither of the two families, as it does for a receive that a signal ended.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         let b = &self.bytes;

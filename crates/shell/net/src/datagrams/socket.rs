@@ -34,7 +34,9 @@ impl DatagramSocket {
     /// Errors: those of `socket` and `bind`. Options that a system refuses are gone without.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_reuse_port(true)?;
+        // Any port must be one that nobody has, and the kernel takes one that may be shared for free.
+        let any_port = address.port() == 0;
+        socket.set_reuse_port(!any_port)?;
         socket.set_nonblocking(true)?;
         // The first is above the system's limit for those who may.
         let room = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
@@ -55,6 +57,9 @@ impl DatagramSocket {
             sys::set_option(socket.as_fd(), options[1])?;
         }
         socket.bind(&address.into())?;
+        if any_port {
+            socket.set_reuse_port(true)?;
+        }
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         Ok(Self { socket, address, wildcard })
     }
