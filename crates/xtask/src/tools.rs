@@ -10,6 +10,16 @@ use crate::exec::{Failure, cargo, command, output, run, succeeds, wait_until};
 /// Programs of the end-to-end tests and of the README's tour, and the Debian packages that hold them.
 const PROGRAMS: &[(&str, &str)] = &[("dig", "bind9-dnsutils"), ("curl", "curl")];
 
+/// Programs of `bench dns`, and the packages that hold them and the modules that they need for it.
+const DNS_PEERS: &[(&str, &str)] = &[
+    ("/usr/sbin/knotd", "knot"),
+    ("/usr/sbin/knotd", "knot-module-geoip"),
+    ("/usr/sbin/gdnsd", "gdnsd"),
+    ("/usr/sbin/pdns_server", "pdns-server"),
+    ("/usr/sbin/pdns_server", "pdns-backend-geoip"),
+    ("taskset", "util-linux"),
+];
+
 /// How long a Docker engine that was just started may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);
 
@@ -30,6 +40,11 @@ pub(crate) fn rust() -> Result<(), Failure> {
 /// The programs that tests call.
 pub(crate) fn programs() -> Result<(), Failure> {
     install(PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
+}
+
+/// The servers that the DNS server is measured beside, and what pins them to a core.
+pub(crate) fn dns_peers() -> Result<(), Failure> {
+    install(DNS_PEERS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
 }
 
 /// A Docker engine that answers, and one of the two compose tools.
