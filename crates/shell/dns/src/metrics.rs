@@ -128,7 +128,11 @@ impl Metrics {
     }
 
     pub(crate) fn drop_for(&self, reason: &'static str) {
-        self.dropped.get_or_create(&DropLabels { reason }).inc();
+        self.drop_many(reason, 1);
+    }
+
+    pub(crate) fn drop_many(&self, reason: &'static str, count: u64) {
+        self.dropped.get_or_create(&DropLabels { reason }).inc_by(count);
     }
 
     pub(crate) fn answered(&self, transport: Transport, response: &Response, took: Duration) {
@@ -139,7 +143,11 @@ impl Metrics {
     }
 
     pub(crate) fn cookie(&self, standing: Standing) {
-        self.cookies.get_or_create(&CookieLabels { cookie: standing.label() }).inc();
+        self.count_cookies(standing, 1);
+    }
+
+    pub(crate) fn count_cookies(&self, standing: Standing, count: u64) {
+        self.cookies.get_or_create(&CookieLabels { cookie: standing.label() }).inc_by(count);
     }
 
     pub(crate) fn limited(&self, category: Category, verdict: Verdict) {
@@ -208,12 +216,17 @@ struct Buckets {
 
 impl Latency {
     pub(crate) fn observe(&self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.observe_many(took, 1);
+    }
+
+    /// Observes `count` answers that took `each`.
+    pub(crate) fn observe_many(&self, each: Duration, count: u64) {
+        let ns = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_NS.partition_point(|bound| *bound < ns);
-        if let Some(count) = self.inner.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(counted) = self.inner.counts.get(bucket) {
+            counted.fetch_add(count, Ordering::Relaxed);
         }
-        self.inner.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        self.inner.sum_ns.fetch_add(ns.saturating_mul(count), Ordering::Relaxed);
     }
 }
 
