@@ -97,6 +97,7 @@ struct Said {
     rcode: Rcode,
     category: Category,
     scope: u8,
+    policy: Option<u8>,
     region: Option<RegionIndex>,
 }
 
@@ -179,7 +180,10 @@ impl FastPath {
         if verdict != Verdict::Pass {
             return Some(Outcome::Limited(verdict));
         }
-        self.tally.answered(said.kind, said.rcode, said.region);
+        self.tally.answered(said.kind, said.rcode);
+        if let (Category::Answer, Some(policy)) = (said.category, said.policy) {
+            self.tally.decided(policy, said.region);
+        }
         self.log(&asked, &said);
         Some(Outcome::Answered(len))
     }
@@ -225,7 +229,8 @@ impl Tables {
             Some(entry) => (entry.kind, Rcode::NoError),
         };
         let category = if entry.is_none() { Category::NxDomain } else { Category::NoData };
-        let mut said = Said { kind, rcode, category, scope: 0, region: None };
+        let policy = entry.and_then(|entry| entry.policy);
+        let mut said = Said { kind, rcode, category, scope: 0, policy, region: None };
         if let Some(entry) = entry.filter(|entry| entry.types.binary_search(&asked.qtype).is_ok()) {
             if !is_address {
                 return None;

@@ -16,7 +16,7 @@ use crate::cookie::Standing;
 use crate::dnssec::Asked;
 use crate::encode::{bare, decode, encode, stub, udp_limit};
 use crate::manners::{self, Manners};
-use crate::metrics::{RegionLabels, rcode};
+use crate::metrics::{AnswerLabels, NO_REGION, POLICIES, policy_of, rcode};
 use crate::moment::Clocks;
 use crate::options::OptRecord;
 use crate::query_log::{Entry, Log, network_of};
@@ -369,15 +369,28 @@ impl Responder {
             transport: arrival.transport,
         };
         let mut response = respond(view, &authority.zones, &query, arrival.draw);
-        if let Some(region) = response.region {
-            let region = view.snapshot.region(region).code.to_string();
-            self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
+        self.count_answer(view, &response);
+        if response.region.is_some() {
             if server.synthesized_error && response.extended_error.is_none() {
                 response.extended_error = Some(ExtendedError::code(SYNTHESIZED));
             }
         }
         trace!(name = %query.name, qtype = query.qtype, code = %response.code, "answered");
         response
+    }
+
+    /// Counts what a policy decided.
+    fn count_answer(&self, view: &EdgeView, response: &Response) {
+        let policy = match response.kind {
+            Kind::At(node) => policy_of(&view.snapshot.dns, node).and_then(|policy| POLICIES.get(policy).copied()),
+            _ => None,
+        };
+        let Some(policy) = policy.or_else(|| response.region.map(|_| "cname")) else { return };
+        if response.answers.is_empty() {
+            return;
+        }
+        let region = response.region.map_or(NO_REGION, |region| view.snapshot.region(region).code.as_str()).to_owned();
+        self.metrics.answers.get_or_create(&AnswerLabels { policy, region }).inc();
     }
 
     /// What rate limiting makes of the response. Only datagrams come from forged addresses, and a good cookie proves

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::load::{Load, Messages, Outcome, Questions, run};
 use crate::mmdb;
-use crate::servers::{LOAD_CORE, Server, Task, await_answer, gdnsd, knot, pdns, perigee};
+use crate::servers::{LOAD_CORE, Server, Task, await_answer, gdnsd, knot, pdns, perigee, perigee_with_a_file};
 
 /// Networks in the client subnets.
 const NETWORKS: usize = 10_000;
@@ -34,7 +34,7 @@ fn arguments() -> Arguments {
         rounds: 5,
         seconds: 3.0,
         clients: vec![8, 500],
-        names: vec![10, 1_000, 100_000],
+        names: vec![10, 100_000],
         regions: vec![2, 32],
         overload: true,
     };
@@ -60,8 +60,12 @@ fn answers(address: SocketAddr) -> bool {
         \0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x08\0\x07\0\x01\x18\0\x08\x08\x08";
     let mut answer = [0; 1_500];
     let received = socket.send_to(query, address).and_then(|_| socket.recv(&mut answer));
-    // An answer with a record and the client subnet.
+    // Header, name, type and class.
+    let query_len = 12 + 16 + 4;
+    // An answer with a record of 60 s, which no server gives while something is unhealthy, and an OPT record.
+    let ttl = &answer[query_len + 6..query_len + 10];
     matches!(received, Ok(len) if len > 60 && answer[3] & 15 == 0 && answer[7] > 0 && answer[11] == 1)
+        && ttl == [0, 0, 0, 60]
 }
 
 /// What a server did in a turn.
@@ -179,10 +183,15 @@ pub fn main() {
     let clients = arguments.clients.first().copied().unwrap_or(8);
     for (what, sizes, by_names) in [("names", &arguments.names, true), ("regions", &arguments.regions, false)] {
         let start = |(instance, size): (usize, &usize)| {
-            let (names, regions) = if by_names { (*size, 4) } else { (usual, *size) };
+            let (names, regions) = if by_names { (*size, 2) } else { (usual, *size) };
             let task = Task { folder: &folder, mmdb: &mmdb_file, names };
             // One after the other, as both sets of regions have the same addresses.
-            (ready(perigee(&binary, &task, regions, instance as u16)), names)
+            let server = if by_names {
+                perigee_with_a_file(&binary, &task, instance as u16)
+            } else {
+                perigee(&binary, &task, regions, instance as u16)
+            };
+            (ready(server), names)
         };
         let mut turns: Vec<Vec<Turn>> = sizes.iter().map(|_| Vec::new()).collect();
         for round in 0..arguments.rounds {

@@ -188,8 +188,9 @@ const REGIONS: [&str; 32] = [
     "ap-southeast-7",
 ];
 
-/// Perigee as it is: names of the latency policy over `regions` regions whose load balancers run, are probed and are
-/// healthy. They run in a process of their own, which is not measured.
+/// Perigee as it is: names whose policy is latency over `regions` regions, and in each the weights of a load balancer,
+/// which runs, is probed and healthy, and of an address. The load balancers run in a process of their own, which is not
+/// measured. As with gdnsd, the names share what they lead to.
 pub fn perigee(binary: &Path, task: &Task<'_>, regions: usize, instance: u16) -> Server {
     let folder = folder_of(task, &format!("perigee-{regions}"));
     fs::create_dir_all(folder.join("regions")).unwrap();
@@ -207,15 +208,33 @@ pub fn perigee(binary: &Path, task: &Task<'_>, regions: usize, instance: u16) ->
         )
         .unwrap();
     }
+    let regions = REGIONS.iter().take(regions).enumerate().map(|(i, code)| {
+        format!(
+            "  {{ region = \"{code}\", policy = \"weighted\", records = [\n    {{ weight = 2, load_balancer = \"shop\" }},\n    \
+             {{ weight = 1, addresses = [\"192.0.2.{}\"] }},\n  ] }},\n",
+            i + 1
+        )
+    });
+    let regions: String = regions.collect();
+    let policies = format!("[dns.names.geo]\npolicy = \"latency\"\nttl_seconds = 60\nrecords = [\n{regions}]\n")
+        + &names(task.names, |i| format!("[dns.names.h{i}]\npolicy = \"simple\"\nalias = \"geo\"\n"));
+    started(binary, task, &folder, instance, "", &policies)
+}
+
+/// Perigee with names of a zone file alone, as many as the task has.
+pub fn perigee_with_a_file(binary: &Path, task: &Task<'_>, instance: u16) -> Server {
+    let folder = folder_of(task, "perigee-file");
+    fs::write(folder.join("names.zone"), names(task.names, |i| format!("h{i} 60 A 192.0.2.1\n"))).unwrap();
+    started(binary, task, &folder, instance, "file = \"names.zone\"\n", "")
+}
+
+fn started(binary: &Path, task: &Task<'_>, folder: &Path, instance: u16, zone: &str, policies: &str) -> Server {
     let port = 5310 + 2 * instance;
-    let mut config = format!(
-        "[dns]\nlisten = \"{IP}:{port}\"\nzone = \"geo.example\"\n[admin]\nlisten = \"{IP}:{}\"\n[geo]\nfile = \"{}\"\n",
+    let config = format!(
+        "[dns]\nlisten = \"{IP}:{port}\"\nzone = \"geo.example\"\nworkers = 1\n{zone}[admin]\nlisten = \"{IP}:{}\"\n[geo]\nfile = \"{}\"\n{policies}",
         port + 1000,
         task.mmdb.display()
     );
-    config += &names(task.names, |i| {
-        format!("[dns.names.h{i}]\npolicy = \"latency\"\nload_balancer = \"shop\"\nttl_seconds = 60\n")
-    });
     fs::write(folder.join("perigee.toml"), config).unwrap();
     let (binary, path) = (binary.to_str().unwrap(), folder.to_str().unwrap());
     let (dns, admin) = (format!("{IP}:{}", port + 1), format!("{IP}:{}", port + 1001));

@@ -12,6 +12,7 @@ use perigee_steering::TreeIndex;
 use super::addresses::Addresses;
 use super::tally::Kind;
 use super::template::Template;
+use crate::metrics::policy_of;
 use crate::zones::{LowerName, Node, Zone, Zones, seconds};
 
 /// What is answered at a name.
@@ -32,6 +33,8 @@ pub(super) enum Source {
 pub(super) struct Entry {
     pub(super) source: Source,
     pub(super) kind: Kind,
+    /// Position in [`POLICIES`](crate::metrics::POLICIES) of the policy that decides first.
+    pub(super) policy: Option<u8>,
     /// Position in [`Names::zones`].
     pub(super) zone: u32,
     /// The types that there are at the name for some client, ascending. Those that are no addresses are the slow path's.
@@ -156,7 +159,8 @@ impl Names {
         let mut types: Vec<u16> = types.into_iter().map(u16::from).collect();
         types.sort_unstable();
         types.dedup();
-        Some(Entry { source, kind: Kind::of(at.node)?, zone: zone.index.0 as u32, types: types.into() })
+        let policy = policy_of(&self.snapshot.dns, at.node).map(|policy| policy as u8);
+        Some(Entry { source, kind: Kind::of(at.node)?, policy, zone: zone.index.0 as u32, types: types.into() })
     }
 
     fn fixed(&mut self, at: &crate::zones::Entry) -> Source {

@@ -7,7 +7,7 @@ use super::tables::Tables;
 use super::write::Rcode;
 use crate::Metrics;
 use crate::cookie::Standing;
-use crate::metrics::{QueryLabels, RegionLabels};
+use crate::metrics::{AnswerLabels, NO_REGION, POLICIES, QueryLabels};
 use crate::zones::Node;
 
 /// Kinds of names, as the counters tell them apart.
@@ -50,7 +50,8 @@ const KINDS: [&str; 9] =
 pub(super) struct Tally {
     /// By kind, without error and with NXDOMAIN.
     answered: [[(u64, Option<Counter>); 2]; KINDS.len()],
-    regions: Vec<(u64, Option<Counter>)>,
+    /// By region, then by policy; what names no region stands at the end.
+    decided: Vec<[(u64, Option<Counter>); POLICIES.len()]>,
     /// Regions by code, to name a counter when it is first needed.
     codes: Vec<String>,
     metrics: Metrics,
@@ -58,13 +59,25 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(metrics: &Metrics, tables: &Tables) -> Self {
-        let codes: Vec<String> = tables.view.snapshot.regions.iter().map(|region| region.code.to_string()).collect();
-        Self { answered: Default::default(), regions: vec![(0, None); codes.len()], codes, metrics: metrics.clone() }
+        let regions = tables.view.snapshot.regions.iter().map(|region| region.code.to_string());
+        let codes: Vec<String> = regions.chain([NO_REGION.to_owned()]).collect();
+        Self {
+            answered: Default::default(),
+            decided: vec![Default::default(); codes.len()],
+            codes,
+            metrics: metrics.clone(),
+        }
     }
 
-    pub(super) fn answered(&mut self, kind: Kind, rcode: Rcode, region: Option<RegionIndex>) {
+    pub(super) fn answered(&mut self, kind: Kind, rcode: Rcode) {
         self.answered[kind as usize][usize::from(rcode == Rcode::NxDomain)].0 += 1;
-        if let Some((count, _)) = region.and_then(|region| self.regions.get_mut(region.0)) {
+    }
+
+    /// A policy decided for the region, if it is one's.
+    pub(super) fn decided(&mut self, policy: u8, region: Option<RegionIndex>) {
+        let at = region.map_or(self.codes.len() - 1, |region| region.0);
+        let counts = self.decided.get_mut(at).and_then(|policies| policies.get_mut(usize::from(policy)));
+        if let Some((count, _)) = counts {
             *count += 1;
         }
     }
@@ -87,8 +100,12 @@ impl Tally {
                 });
             }
         }
-        for ((count, counter), code) in self.regions.iter_mut().zip(&self.codes) {
-            tell(count, counter, || self.metrics.answers.get_or_create_owned(&RegionLabels { region: code.clone() }));
+        for (policies, region) in self.decided.iter_mut().zip(&self.codes) {
+            for ((count, counter), policy) in policies.iter_mut().zip(POLICIES) {
+                tell(count, counter, || {
+                    self.metrics.answers.get_or_create_owned(&AnswerLabels { policy, region: region.clone() })
+                });
+            }
         }
     }
 }
