@@ -39,7 +39,7 @@ enum Task {
         /// What to do with the stack
         action: compose::Action,
     },
-    /// Measure against a peer, in turns in one process, by CPU time
+    /// Measure against a peer, in turns, by CPU time
     Bench {
         /// What to measure
         name: bench::Name,
@@ -49,6 +49,8 @@ enum Task {
         /// Turns of each side per work; the medians count
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(5..=1_000))]
         rounds: u32,
+        #[command(flatten)]
+        options: bench::Options,
     },
 }
 
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
         Task::Test { part } => test::run(part),
         Task::Ci => test::run(None),
         Task::Compose { action } => compose::run(action),
-        Task::Bench { name, json, rounds } => bench::run(name, json, rounds),
+        Task::Bench { name, json, rounds, options } => bench::run(name, json, rounds, &options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,16 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Where daemons are, which the `PATH` of a person who is not root does not hold.
 const DAEMONS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
+/// Programs of `bench dns`, and the packages that hold them and the modules that they need for it.
+const DNS_PEERS: &[(&str, &str)] = &[
+    ("/usr/sbin/knotd", "knot"),
+    ("/usr/sbin/knotd", "knot-module-geoip"),
+    ("/usr/sbin/gdnsd", "gdnsd"),
+    ("/usr/sbin/pdns_server", "pdns-server"),
+    ("/usr/sbin/pdns_server", "pdns-backend-geoip"),
+    ("taskset", "util-linux"),
+];
+
 /// How long a Docker engine that was just started may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);
 
@@ -45,6 +55,11 @@ pub(crate) fn rust() -> Result<(), Failure> {
 /// The programs that tests call.
 pub(crate) fn programs() -> Result<(), Failure> {
     install(PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
+}
+
+/// The servers that the DNS server is measured beside, and what pins them to a core.
+pub(crate) fn dns_peers() -> Result<(), Failure> {
+    install(DNS_PEERS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
 }
 
 /// A Docker engine that answers, and one of the two compose tools.

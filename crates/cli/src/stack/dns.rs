@@ -63,5 +63,12 @@ fn server(dns: &DnsRuntime, limits: Limits) -> perigee_dns::Config {
         certificate,
     });
     let query_log = dns.query_log.as_ref().map(|log| QueryLog { path: log.file.clone(), sample: log.sample });
-    perigee_dns::Config { listen: dns.listen.clone(), tls, query_log, host: Host::new("dns"), limits }
+    perigee_dns::Config {
+        listen: dns.listen.clone(),
+        tls,
+        query_log,
+        host: Host::new("dns"),
+        limits,
+        workers: dns.workers.into(),
+    }
 }

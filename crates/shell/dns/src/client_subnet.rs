@@ -52,6 +52,11 @@ impl ClientSubnet {
         self.address.map(|address| (address, self.bytes[2]))
     }
 
+    /// The option's data as it came.
+    pub(crate) fn as_octets(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
     /// The option's data for the response: family, source and address unchanged, `scope` set (E2).
     pub(crate) fn with_scope(&self, scope: u8) -> Vec<u8> {
         let mut data = self.bytes[..self.len].to_vec();

@@ -8,7 +8,7 @@ use perigee_net::{Fault, Gate, Host, Shutdown};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
-use crate::responder::Arrival;
+use crate::responder::{Arrival, Limit};
 use crate::{Responder, Transport};
 
 /// A connection without a query for this long is closed (RFC 7766 section 6.2.3 leaves the time to the server).
@@ -51,8 +51,9 @@ impl Parlour {
             tokio::time::sleep(fault.delay()).await;
         }
         let moment = self.responder.now();
-        let arrival = Arrival { source, transport, moment, idle, is_failing: fault == Fault::Error };
-        self.responder.reply(query, &arrival, None)
+        let is_failing = fault == Fault::Error;
+        let arrival = Arrival { moment, idle, is_failing, ..self.responder.arrival(source, transport) };
+        self.responder.reply(query, &arrival, Limit::Free)
     }
 }
 

@@ -1,6 +1,6 @@
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
-use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::op::{Header, HeaderCounts, Metadata, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::zone_handler::Queries;
 
@@ -12,6 +12,8 @@ use crate::wire::Reading;
 pub(crate) const UDP_PAYLOAD: u16 = 1_232;
 /// UDP payload size of a client that states none (RFC 1035 section 4.2.1).
 const PLAIN_UDP_PAYLOAD: u16 = 512;
+/// Octets of a header: where the question begins.
+const HEADER: usize = 12;
 /// Where a header's count of additional records is.
 const ARCOUNT: usize = 10;
 
@@ -116,16 +118,31 @@ fn write(metadata: Metadata, queries: &Queries, sections: [&[RrSet]; 3]) -> Resu
         sections.map(|sets| sets.iter().map(|set| set.data.len()).sum::<usize>() as u16);
     let counts = HeaderCounts { queries: questions.len() as u16, answers, authorities, additionals };
     Header { metadata, counts }.emit(&mut encoder)?;
+    // Names are compressed where they agree in case as well, so the question is written in lower case, which every name
+    // of ours has, and gets the client's letters at the end: names that point to it have them too.
     for question in questions {
-        question.original().emit(&mut encoder)?;
+        let mut lower = question.original().clone();
+        lower.set_name(lower.name().to_lowercase());
+        lower.emit(&mut encoder)?;
     }
+    let asked = questions.first().map(|question| question.original());
     // What is said in another class than IN is said of the server itself, and all of it in that class.
-    let class = questions.first().map(|question| question.original().query_class());
+    let class = asked.map(Query::query_class);
+    let asked = asked.map(Query::name);
     for mut record in sections.into_iter().flatten().flat_map(RrSet::records) {
         if class == Some(DNSClass::CH) {
             record.dns_class = DNSClass::CH;
         }
+        if Some(&record.name) == asked {
+            record.name = record.name.to_lowercase();
+        }
         record.emit(&mut encoder)?;
+    }
+    let mut at = HEADER;
+    for label in asked.into_iter().flat_map(Name::iter) {
+        at += 1;
+        bytes[at..at + label.len()].copy_from_slice(label);
+        at += label.len();
     }
     Ok(bytes)
 }
@@ -134,8 +151,8 @@ fn write(metadata: Metadata, queries: &Queries, sections: [&[RrSet]; 3]) -> Resu
 mod tests {
     use super::*;
     use hickory_proto::op::Message;
+    use hickory_proto::rr::RData;
     use hickory_proto::rr::rdata::{A, NS};
-    use hickory_proto::rr::{Name, RData};
 
     const QUERY: &[u8] =
         b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03aPp\x05child\x07perigee\x04test\x00\x00\x01\x00\x01";

@@ -22,6 +22,8 @@ mod conversation;
 mod cookie;
 mod dnssec;
 mod encode;
+#[cfg(target_os = "linux")]
+mod fast;
 mod https;
 mod manners;
 mod metrics;

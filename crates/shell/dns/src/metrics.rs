@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
+use perigee_model::DnsZone;
+use perigee_model::dns::{Policy, PolicyNode};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,12 +16,13 @@ use crate::cookie::Standing;
 use crate::dnssec::CacheMetrics;
 use crate::rate_limit::{Category, Verdict};
 use crate::response::Response;
+use crate::zones::Node;
 
 /// The DNS server's counters. Clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     pub(crate) queries: Family<QueryLabels, Counter>,
-    pub(crate) answers: Family<RegionLabels, Counter>,
+    pub(crate) answers: Family<AnswerLabels, Counter>,
     pub(crate) dropped: Family<DropLabels, Counter>,
     pub(crate) cookies: Family<CookieLabels, Counter>,
     pub(crate) limited: Family<LimitLabels, Counter>,
@@ -40,8 +43,36 @@ pub(crate) struct QueryLabels {
     pub(crate) rcode: &'static str,
 }
 
+/// The routing policies, as the configuration calls them.
+pub(crate) const POLICIES: [&str; 8] =
+    ["simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "multivalue", "ip-based"];
+/// The region of answers that name none.
+pub(crate) const NO_REGION: &str = "none";
+
+/// The policy that decides first at a name, as a position in [`POLICIES`]; none where no policy decides.
+pub(crate) fn policy_of(dns: &DnsZone, node: Node) -> Option<usize> {
+    let index = match node {
+        Node::Policy(index) => index,
+        Node::Latency(_) => return Some(2),
+        _ => return None,
+    };
+    let PolicyNode::Group(group) = dns.policy_node(dns.policy_name(index).root) else { return Some(0) };
+    Some(match group.policy {
+        Policy::Weighted { .. } => 1,
+        Policy::Latency => 2,
+        Policy::Failover => 3,
+        Policy::Geolocation => 4,
+        Policy::Geoproximity { .. } => 5,
+        Policy::Multivalue => 6,
+        Policy::IpBased => 7,
+    })
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RegionLabels {
+pub(crate) struct AnswerLabels {
+    /// Of [`POLICIES`], `cname` where a record of a zone led to the policy.
+    pub(crate) policy: &'static str,
+    /// [`NO_REGION`] for answers of other addresses.
     pub(crate) region: String,
 }
 
@@ -71,7 +102,11 @@ impl Metrics {
             "Queries by transport, kind of name and response code, those included whose answers were limited",
             metrics.queries.clone(),
         );
-        registry.register("answers", "Latency answers, by the region that they name", metrics.answers.clone());
+        registry.register(
+            "answers",
+            "Answers that a policy decided, by the policy and the region that they name",
+            metrics.answers.clone(),
+        );
         registry.register("dropped", "Messages that got no answer, by reason", metrics.dropped.clone());
         registry.register(
             "cookies",
@@ -122,13 +157,18 @@ impl Metrics {
         metrics
     }
 
-    /// How many latency answers named the region with this code.
+    /// How many answers that a policy decided named the region with this code.
     pub fn answers_for(&self, region: &str) -> u64 {
-        self.answers.get_or_create(&RegionLabels { region: region.into() }).get()
+        let count = |policy| self.answers.get_or_create(&AnswerLabels { policy, region: region.into() }).get();
+        POLICIES.into_iter().chain(["cname"]).map(count).sum()
     }
 
     pub(crate) fn drop_for(&self, reason: &'static str) {
-        self.dropped.get_or_create(&DropLabels { reason }).inc();
+        self.drop_many(reason, 1);
+    }
+
+    pub(crate) fn drop_many(&self, reason: &'static str, count: u64) {
+        self.dropped.get_or_create(&DropLabels { reason }).inc_by(count);
     }
 
     pub(crate) fn answered(&self, transport: Transport, response: &Response, took: Duration) {
@@ -139,7 +179,11 @@ impl Metrics {
     }
 
     pub(crate) fn cookie(&self, standing: Standing) {
-        self.cookies.get_or_create(&CookieLabels { cookie: standing.label() }).inc();
+        self.count_cookies(standing, 1);
+    }
+
+    pub(crate) fn count_cookies(&self, standing: Standing, count: u64) {
+        self.cookies.get_or_create(&CookieLabels { cookie: standing.label() }).inc_by(count);
     }
 
     pub(crate) fn limited(&self, category: Category, verdict: Verdict) {
@@ -208,12 +252,17 @@ struct Buckets {
 
 impl Latency {
     pub(crate) fn observe(&self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.observe_many(took, 1);
+    }
+
+    /// Observes `count` answers that took `each`.
+    pub(crate) fn observe_many(&self, each: Duration, count: u64) {
+        let ns = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_NS.partition_point(|bound| *bound < ns);
-        if let Some(count) = self.inner.counts.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(counted) = self.inner.counts.get(bucket) {
+            counted.fetch_add(count, Ordering::Relaxed);
         }
-        self.inner.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        self.inner.sum_ns.fetch_add(ns.saturating_mul(count), Ordering::Relaxed);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cookie::Standing;
 use crate::dnssec::Asked;
 use crate::encode::{bare, decode, encode, stub, udp_limit};
 use crate::manners::{self, Manners};
-use crate::metrics::{RegionLabels, rcode};
+use crate::metrics::{AnswerLabels, NO_REGION, POLICIES, policy_of, rcode};
 use crate::moment::Clocks;
 use crate::options::OptRecord;
 use crate::query_log::{Entry, Log, network_of};
@@ -73,6 +73,18 @@ pub(crate) struct Arrival {
     pub(crate) idle: Option<Duration>,
     /// Whether the host fails: SERVFAIL to every query.
     pub(crate) is_failing: bool,
+    /// What is left to chance: the rotation of records, and draws by weight.
+    pub(crate) draw: u64,
+}
+
+/// Who limits the rate of answers.
+pub(crate) enum Limit<'a> {
+    /// Nobody.
+    Free,
+    /// These accounts.
+    By(&'a mut RateLimiter),
+    /// It has been judged already.
+    Judged(Verdict),
 }
 
 /// The bytes of an answer, and what a transport with a cache of its own has to know of it.
@@ -152,21 +164,27 @@ impl Responder {
         transport: Transport,
         moment: Moment,
     ) -> Option<Vec<u8>> {
-        let arrival = Arrival { source, transport, moment, idle: None, is_failing: false };
-        self.reply(message, &arrival, None).map(|answer| answer.bytes)
+        let arrival = Arrival { moment, ..self.arrival(source, transport) };
+        self.reply(message, &arrival, Limit::Free).map(|answer| answer.bytes)
     }
 
-    /// The answer to a datagram from `source`; none if there must be none, or `limiter` keeps it back. A failing host
+    /// The answer to a datagram from `source`; none if there must be none, or `limit` keeps it back. A failing host
     /// says SERVFAIL.
     pub(crate) fn answer_datagram(
         &self,
         message: &[u8],
         source: SocketAddr,
         is_failing: bool,
-        limiter: &mut RateLimiter,
+        limit: Limit<'_>,
     ) -> Option<Vec<u8>> {
-        let arrival = Arrival { source, transport: Transport::Udp, moment: self.now(), idle: None, is_failing };
-        self.reply(message, &arrival, Some(limiter)).map(|answer| answer.bytes)
+        let arrival = Arrival { is_failing, ..self.arrival(source, Transport::Udp) };
+        self.reply(message, &arrival, limit).map(|answer| answer.bytes)
+    }
+
+    /// A query that comes now, from a host that is well.
+    pub(crate) fn arrival(&self, source: SocketAddr, transport: Transport) -> Arrival {
+        let draw = scrambled(self.turns.fetch_add(1, Ordering::Relaxed));
+        Arrival { source, transport, moment: self.now(), idle: None, is_failing: false, draw }
     }
 
     /// The moment that it is.
@@ -180,13 +198,35 @@ impl Responder {
         RateLimiter::new(view.snapshot.dns.server.rate_limit.clone(), self.limiter_key)
     }
 
+    /// As [`Self::answer`] over UDP, with the draw given.
+    #[cfg(test)]
+    pub(crate) fn answer_with_draw(&self, message: &[u8], source: SocketAddr, draw: u64) -> Option<Vec<u8>> {
+        let arrival = Arrival { draw, ..self.arrival(source, Transport::Udp) };
+        self.reply(message, &arrival, Limit::Free).map(|answer| answer.bytes)
+    }
+
+    /// What the server says now, made if nobody did.
+    pub(crate) fn authority(&self, view: &EdgeView) -> Arc<Authority> {
+        self.authorities.of(&view.snapshot)
+    }
+
+    /// The log of queries, if there is one.
+    pub(crate) const fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// Where views are published.
+    pub(crate) fn view(&self) -> &ArcSwap<EdgeView> {
+        &self.view
+    }
+
     /// The counters.
     pub(crate) const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// The answer to `message`; none if there must be none, or `limiter` keeps it back.
-    pub(crate) fn reply(&self, message: &[u8], arrival: &Arrival, limiter: Option<&mut RateLimiter>) -> Option<Answer> {
+    /// The answer to `message`; none if there must be none, or `limit` keeps it back.
+    pub(crate) fn reply(&self, message: &[u8], arrival: &Arrival, limit: Limit<'_>) -> Option<Answer> {
         let began = Instant::now();
         let reading = match wire::read(message) {
             Ok(reading) => reading,
@@ -203,7 +243,7 @@ impl Responder {
         let manners = &authority.manners;
         let Some((header, queries)) = decode(message, reading.question.is_some()) else {
             let response = Response::error(ResponseCode::FormErr);
-            let verdict = self.judge(&view, &reading, &response, arrival, Standing::None, limiter);
+            let verdict = self.judge(&view, &reading, &response, arrival, Standing::None, limit);
             self.done(arrival, &reading, None, &response, verdict, began, &view);
             return (verdict == Verdict::Pass).then(|| self.bare(message, ResponseCode::FormErr)).flatten();
         };
@@ -219,7 +259,7 @@ impl Responder {
         if response.code == ResponseCode::NotImp && response.extended_error.is_none() {
             response.extended_error = Some(ExtendedError::code(NOT_SUPPORTED));
         }
-        let verdict = self.judge(&view, &reading, &response, arrival, standing, limiter);
+        let verdict = self.judge(&view, &reading, &response, arrival, standing, limit);
         if verdict == Verdict::Slip && standing == Standing::Bad {
             // It may be honest with an old cookie: told the new one, it will not be limited (RFC 7873 section 5.2.3).
             response = Response { kind: response.kind, ..Response::error(ResponseCode::BADCOOKIE) };
@@ -255,7 +295,7 @@ impl Responder {
                 }
             }
             Verdict::Pass => {
-                encode(&header, &queries, opt.as_ref(), &response, limit(manners, &reading, arrival, standing))
+                encode(&header, &queries, opt.as_ref(), &response, room(manners, &reading, arrival, standing))
             }
         };
         match written {
@@ -328,17 +368,29 @@ impl Responder {
             subnet,
             transport: arrival.transport,
         };
-        let mut response =
-            respond(view, &authority.zones, &query, scrambled(self.turns.fetch_add(1, Ordering::Relaxed)));
-        if let Some(region) = response.region {
-            let region = view.snapshot.region(region).code.to_string();
-            self.metrics.answers.get_or_create(&RegionLabels { region }).inc();
+        let mut response = respond(view, &authority.zones, &query, arrival.draw);
+        self.count_answer(view, &response);
+        if response.region.is_some() {
             if server.synthesized_error && response.extended_error.is_none() {
                 response.extended_error = Some(ExtendedError::code(SYNTHESIZED));
             }
         }
         trace!(name = %query.name, qtype = query.qtype, code = %response.code, "answered");
         response
+    }
+
+    /// Counts what a policy decided.
+    fn count_answer(&self, view: &EdgeView, response: &Response) {
+        let policy = match response.kind {
+            Kind::At(node) => policy_of(&view.snapshot.dns, node).and_then(|policy| POLICIES.get(policy).copied()),
+            _ => None,
+        };
+        let Some(policy) = policy.or_else(|| response.region.map(|_| "cname")) else { return };
+        if response.answers.is_empty() {
+            return;
+        }
+        let region = response.region.map_or(NO_REGION, |region| view.snapshot.region(region).code.as_str()).to_owned();
+        self.metrics.answers.get_or_create(&AnswerLabels { policy, region }).inc();
     }
 
     /// What rate limiting makes of the response. Only datagrams come from forged addresses, and a good cookie proves
@@ -350,16 +402,19 @@ impl Responder {
         response: &Response,
         arrival: &Arrival,
         standing: Standing,
-        limiter: Option<&mut RateLimiter>,
+        limit: Limit<'_>,
     ) -> Verdict {
-        let Some(limiter) = limiter else { return Verdict::Pass };
-        if standing == Standing::Good {
-            return Verdict::Pass;
-        }
-        limiter.follow(view.snapshot.generation, &view.snapshot.dns.server.rate_limit);
         let category = manners::category(response);
-        let key = manners::account_name(response, category, reading, |name| limiter.name_key(name));
-        let verdict = limiter.judge(arrival.moment.elapsed_ms, arrival.source.ip(), key, category);
+        let verdict = match limit {
+            Limit::Free => return Verdict::Pass,
+            Limit::By(_) if standing == Standing::Good => return Verdict::Pass,
+            Limit::Judged(verdict) => verdict,
+            Limit::By(limiter) => {
+                limiter.follow(view.snapshot.generation, &view.snapshot.dns.server.rate_limit);
+                let key = manners::account_name(response, category, reading, |name| limiter.name_key(name));
+                limiter.judge(arrival.moment.elapsed_ms, arrival.source.ip(), key, category)
+            }
+        };
         if verdict != Verdict::Pass {
             self.metrics.limited(category, verdict);
         }
@@ -401,7 +456,7 @@ impl Responder {
 }
 
 /// The most octets that the answer may have.
-fn limit(manners: &Manners, reading: &Reading<'_>, arrival: &Arrival, standing: Standing) -> u16 {
+fn room(manners: &Manners, reading: &Reading<'_>, arrival: &Arrival, standing: Standing) -> u16 {
     if arrival.transport != Transport::Udp {
         return u16::MAX;
     }
@@ -445,7 +500,7 @@ fn is_shared(response: &Response) -> bool {
 
 /// Spreads a counter over all bits (the finalizer of SplitMix64), so that a client that asks for A and AAAA in turns
 /// does not meet one rotation only.
-const fn scrambled(turn: u64) -> u64 {
+pub(crate) const fn scrambled(turn: u64) -> u64 {
     let a = (turn ^ (turn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     b ^ (b >> 31)

@@ -6,7 +6,6 @@ use arc_swap::ArcSwap;
 use perigee_dataplane::EdgeView;
 use perigee_model::{Limits, Snapshot};
 use perigee_net::{Gate, Host, HostListener, Shutdown};
-use tokio::net::UdpSocket;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -14,7 +13,8 @@ use crate::certificate::{CertificateSource, Identity};
 use crate::clients::Clients;
 use crate::conversation::Parlour;
 use crate::query_log::{Log, QueryLog};
-use crate::{Metrics, Responder, https, quic, tcp, tls, udp};
+use crate::udp::{self, Lane};
+use crate::{Metrics, Responder, https, quic, tcp, tls};
 
 /// Attempts to find a port that is free for UDP and TCP alike, when any port will do.
 const PORT_ATTEMPTS: usize = 16;
@@ -34,6 +34,8 @@ pub struct Config {
     pub host: Host,
     /// `dns_tcp_connections` counts here: for plain TCP, TLS and HTTPS together, and as much again for QUIC.
     pub limits: Limits,
+    /// Threads that answer datagrams at each address; 0 is one for each core. One everywhere but on Linux.
+    pub workers: usize,
 }
 
 /// Where the encrypted transports are served. Each list may be empty; port 0 takes any port.
@@ -83,10 +85,11 @@ impl Server {
         metrics: Metrics,
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
-        let Config { listen, tls, query_log, host, limits } = config;
+        let Config { listen, tls, query_log, host, limits, workers } = config;
+        let workers = threads(workers);
         let mut bound = Vec::with_capacity(listen.len());
         for address in listen {
-            bound.push(bind(&host, address).await?);
+            bound.push(bind(&host, address, workers).await?);
         }
         let encrypted = match tls {
             Some(tls) => Some(Encrypted::bind(&tls, &host).await?),
@@ -108,15 +111,23 @@ impl Server {
             shutdown: shutdown.clone(),
         };
         let responder = parlour.responder.clone();
-        for (datagrams, listener) in bound {
-            info!(address = %listener.local_addr(), "DNS listens (UDP and TCP)");
-            shutdown.spawn(udp::serve(
-                datagrams,
-                listener.local_addr(),
-                host.clone(),
-                parlour.responder.clone(),
-                shutdown.clone(),
-            ));
+        #[cfg(target_os = "linux")]
+        let shared = Arc::new(crate::fast::Shared::default());
+        for (sockets, listener) in bound {
+            let address = listener.local_addr();
+            info!(%address, "DNS listens (UDP and TCP)");
+            for (number, socket) in sockets.into_iter().enumerate() {
+                let lane = Lane {
+                    address,
+                    number,
+                    host: host.clone(),
+                    responder: parlour.responder.clone(),
+                    #[cfg(target_os = "linux")]
+                    shared: shared.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                shutdown.spawn(lane.serve(socket));
+            }
             shutdown.spawn(tcp::serve(listener, clients.clone(), parlour.clone(), tcp::talk));
         }
         let (tls_addresses, authority) = match encrypted {
@@ -221,13 +232,23 @@ impl Encrypted {
     }
 }
 
-async fn bind(host: &Host, address: SocketAddr) -> io::Result<(UdpSocket, HostListener)> {
+/// How many threads are meant.
+fn threads(workers: usize) -> usize {
+    match workers {
+        _ if cfg!(not(target_os = "linux")) => 1,
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    }
+}
+
+/// The sockets of an address. The listener comes first: it is exclusive, which sockets for datagrams are not.
+async fn bind(host: &Host, address: SocketAddr, workers: usize) -> io::Result<(Vec<udp::Socket>, HostListener)> {
     let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;
         let listener = host.listen(address).await?;
-        match UdpSocket::bind(listener.local_addr()).await {
-            Ok(socket) => return Ok((socket, listener)),
+        match (0..workers).map(|_| udp::bind(listener.local_addr())).collect() {
+            Ok(sockets) => return Ok((sockets, listener)),
             Err(error) if attempts == 0 => return Err(error),
             Err(_) => {}
         }

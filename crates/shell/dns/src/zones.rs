@@ -62,6 +62,11 @@ impl Zones {
         self.find(name, 0)
     }
 
+    /// All zones.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().flatten()
+    }
+
     /// The zone above the one that begins at `name`: the one with the DS record, if there is one here (RFC 4035
     /// section 3.1.4.1).
     pub(crate) fn parent_zone_of(&self, name: &LowerName) -> Option<(&Zone, usize)> {

@@ -6,6 +6,8 @@
 
 mod clock;
 mod crossings;
+#[cfg(target_os = "linux")]
+mod datagrams;
 mod dns_probe;
 mod fault;
 mod gate;
@@ -20,6 +22,10 @@ mod unverified;
 
 pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
+#[cfg(target_os = "linux")]
+pub use datagrams::{
+    DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, Sent, StopReceiver, StopSender, stop_signal,
+};
 pub use dns_probe::DnsProber;
 pub use fault::Fault;
 pub use gate::{Gate, Pass};

@@ -169,6 +169,11 @@ impl Zone {
         &self.key
     }
 
+    /// Every name with what is there, relative to the apex, empty non-terminals included.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.names.iter().map(|(key, entry)| (&**key, entry))
+    }
+
     /// The addresses of a name server of a delegation, as far as this zone knows them.
     pub(crate) fn glue(&self, key: &[u8]) -> &[StoredSet] {
         if let Some(sets) = self.glue.get(key) {

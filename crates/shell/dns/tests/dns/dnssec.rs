@@ -43,7 +43,14 @@ impl Signed {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let listen = vec![([127, 0, 0, 1], 0).into()];
-        let config = Config { listen, tls: None, query_log: None, host: Host::new("dns"), limits: Limits::default() };
+        let config = Config {
+            listen,
+            tls: None,
+            query_log: None,
+            host: Host::new("dns"),
+            limits: Limits::default(),
+            workers: 1,
+        };
         let server = Server::start(config, world.view.clone(), metrics, &shutdown).await.unwrap();
         let address = server.local_addrs()[0];
         Self { world, directory, address, registry, _server: server, _shutdown: shutdown }

@@ -41,7 +41,8 @@ impl Running {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let listen = vec![([127, 0, 0, 1], 0).into()];
-        let mut config = Config { listen, tls: None, query_log: None, host: host.clone(), limits: Limits::default() };
+        let mut config =
+            Config { listen, tls: None, query_log: None, host: host.clone(), limits: Limits::default(), workers: 2 };
         change(&mut config);
         let server = Server::start(config, world.view.clone(), metrics, &shutdown).await.unwrap();
         let address = server.local_addrs()[0];
@@ -234,7 +235,8 @@ async fn the_end_closes_idle_connections_and_leaves_nothing_running() {
 async fn an_address_in_use_is_an_error() {
     let running = Running::start(Limits::default()).await;
     let listen = vec![running.address];
-    let config = Config { listen, tls: None, query_log: None, host: Host::new("second"), limits: Limits::default() };
+    let host = Host::new("second");
+    let config = Config { listen, tls: None, query_log: None, host, limits: Limits::default(), workers: 1 };
     let view = Arc::clone(&running.world.view);
     let second = Server::start(config, view, Metrics::default(), &Shutdown::new()).await;
     assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
