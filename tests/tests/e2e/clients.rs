@@ -41,7 +41,7 @@ const HEADER: [Case; 13] = [
     case("drill app.perigee.test", &["rcode: NOERROR", "flags: qr aa rd ;", "ANSWER: 2, AUTHORITY: 0"], &["Warning"]),
 ];
 
-const NAMES_AND_TYPES: [Case; 19] = [
+const NAMES_AND_TYPES: [Case; 22] = [
     case(
         "dig nothing.perigee.test",
         &["status: NXDOMAIN", "ANSWER: 0, AUTHORITY: 1", "perigee.test.\t\t30\tIN\tSOA\tns1.perigee.test."],
@@ -73,6 +73,10 @@ const NAMES_AND_TYPES: [Case; 19] = [
     case("dig -c CH -t TXT version.bind", &["status: REFUSED", "CH\tTXT"], &["ANSWER SECTION"]),
     case("dig -c ANY app.perigee.test", &["status: REFUSED"], &["ANSWER SECTION"]),
     case("dig perigee.test AXFR", &["Transfer failed"], &["SOA"]),
+    // With the SOA record of the serial number as authority; dig's own words for a refusal, and kdig's.
+    case("dig perigee.test IXFR=7", &["Transfer failed"], &["FORMERR", "IN\tSOA"]),
+    case("kdig +edns perigee.test IXFR=7", &["REFUSED"], &["FORMERR", "MALFORMED"]),
+    case("kdig +notcp perigee.test IXFR=7", &["REFUSED"], &["FORMERR", "MALFORMED"]),
 ];
 
 const EDNS: [Case; 15] = [

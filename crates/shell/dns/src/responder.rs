@@ -26,9 +26,8 @@ use crate::response::{ExtendedError, Kind, Response, RrSet};
 use crate::wire::{self, Dropped, Reading, opcode};
 use crate::{Metrics, Moment, chaos};
 
-/// Extended errors (RFC 8914 section 5.2, and its registry).
+/// Extended error (RFC 8914 section 5.2).
 const NOT_SUPPORTED: u16 = 21;
-const SYNTHESIZED: u16 = 29;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -368,13 +367,8 @@ impl Responder {
             subnet,
             transport: arrival.transport,
         };
-        let mut response = respond(view, &authority.zones, &query, arrival.draw);
+        let response = respond(view, &authority.zones, &query, arrival.draw);
         self.count_answer(view, &response);
-        if response.region.is_some() {
-            if server.synthesized_error && response.extended_error.is_none() {
-                response.extended_error = Some(ExtendedError::code(SYNTHESIZED));
-            }
-        }
         trace!(name = %query.name, qtype = query.qtype, code = %response.code, "answered");
         response
     }

@@ -10,6 +10,9 @@ const HEADER: usize = 12;
 const MAX_NAME: usize = 255;
 /// The OPT pseudo-record's type (RFC 6891).
 const OPT: u16 = 41;
+const SOA: u16 = 6;
+/// The question's type that asks for a zone's changes (RFC 1995).
+const IXFR: u16 = 251;
 
 /// Option codes (IANA, "DNS EDNS0 Option Codes").
 pub(crate) mod option {
@@ -44,7 +47,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) question: Option<Question<'a>>,
     /// The OPT record, if one was met. Of a damaged one, only what stands before its options.
     pub(crate) opt: Option<Opt<'a>>,
-    /// Whether all of the message is a well-formed query: one question, no answers, one OPT at most, nothing behind.
+    /// Whether all of the message is a well-formed query: one question, no answers, one OPT at most, nothing behind, and
+    /// no authority but the SOA record that comes with a question for a zone's changes (RFC 1995 section 3).
     pub(crate) well_formed: bool,
     /// Whether it is a well-formed query without a question, which asks for a cookie alone (RFC 7873 section 5.4).
     pub(crate) cookie_only: bool,
@@ -107,12 +111,8 @@ pub(crate) fn read(message: &[u8]) -> Result<Reading<'_>, Dropped> {
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let mut reading = Reading { opcode: (header[2] >> 3) & 0x0f, ..Reading::default() };
     let mut cursor = Cursor { message, at: HEADER };
-    let is_whole = count(4) <= 1
-        && (count(4) == 0 || read_question(&mut cursor, &mut reading).is_some())
-        && count(6) == 0
-        && count(8) == 0
-        && read_additional(&mut cursor, count(10), &mut reading).is_some()
-        && cursor.at == message.len();
+    let counts = [count(4), count(6), count(8), count(10)];
+    let is_whole = read_sections(&mut cursor, counts, &mut reading) == Some(true) && cursor.at == message.len();
     reading.well_formed = is_whole && count(4) == 1;
     reading.cookie_only = is_whole && count(4) == 0 && reading.opt.is_some_and(|opt| opt.options.cookie.is_some());
     Ok(reading)
@@ -125,40 +125,54 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn read_question<'a>(cursor: &mut Cursor<'a>, reading: &mut Reading<'a>) -> Option<()> {
-    let name = cursor.plain_name()?;
-    reading.question = Some(Question { name, qtype: cursor.u16()?, class: cursor.u16()? });
-    Some(())
+/// Whether the sections hold what a query's may. None: they cannot be read to the end, or the OPT record is damaged.
+///
+/// What must not be there is read all the same, for the OPT record behind it: the refusal has to carry one
+/// (`spec/dns.md` §5.1). The loops are bounded by the message's length, as every question takes at least five octets and
+/// every record eleven.
+fn read_sections<'a>(cursor: &mut Cursor<'a>, counts: [u16; 4], reading: &mut Reading<'a>) -> Option<bool> {
+    let [questions, answers, authorities, additionals] = counts;
+    if questions == 1 {
+        let name = cursor.plain_name()?;
+        reading.question = Some(Question { name, qtype: cursor.u16()?, class: cursor.u16()? });
+    } else {
+        for _ in 0..questions {
+            cursor.skip_name()?;
+            cursor.take(4)?;
+        }
+    }
+    for _ in 0..answers {
+        cursor.record()?;
+    }
+    let asks_for_changes = reading.question.is_some_and(|question| question.qtype == IXFR);
+    let mut is_expected = questions <= 1 && answers == 0 && authorities <= u16::from(asks_for_changes);
+    for _ in 0..authorities {
+        is_expected &= cursor.record()?.record_type == SOA;
+    }
+    for _ in 0..additionals {
+        let record = cursor.record()?;
+        if record.record_type == OPT {
+            read_opt(&record, reading)?;
+        }
+    }
+    Some(is_expected)
 }
 
-/// None: not well-formed. The loop is bounded by the message's length, as every record takes at least eleven octets.
-fn read_additional<'a>(cursor: &mut Cursor<'a>, records: u16, reading: &mut Reading<'a>) -> Option<()> {
-    for _ in 0..records {
-        let owner_at = cursor.at;
-        cursor.skip_name()?;
-        let owner_is_root = cursor.at == owner_at + 1;
-        let record_type = cursor.u16()?;
-        let class = cursor.u16()?;
-        let ttl = [cursor.u16()?, cursor.u16()?];
-        let len = cursor.u16()?;
-        let data = cursor.take(len.into())?;
-        if record_type != OPT {
-            continue;
-        }
-        let first = reading.opt.is_none();
-        let [_, version] = ttl[0].to_be_bytes();
-        let opt = reading.opt.insert(Opt {
-            payload: class,
-            version,
-            dnssec_ok: ttl[1] & flag::DO != 0,
-            compact_ok: ttl[1] & flag::CO != 0,
-            options: Options::default(),
-        });
-        if !first || !owner_is_root {
-            return None;
-        }
-        opt.options = read_options(data)?;
+/// None: a second one, not at the root, or with options that cannot be read.
+fn read_opt<'a>(record: &Record<'a>, reading: &mut Reading<'a>) -> Option<()> {
+    let is_first = reading.opt.is_none();
+    let [_, version] = record.ttl[0].to_be_bytes();
+    let opt = reading.opt.insert(Opt {
+        payload: record.class,
+        version,
+        dnssec_ok: record.ttl[1] & flag::DO != 0,
+        compact_ok: record.ttl[1] & flag::CO != 0,
+        options: Options::default(),
+    });
+    if !is_first || !record.owner_is_root {
+        return None;
     }
+    opt.options = read_options(record.data)?;
     Some(())
 }
 
@@ -188,6 +202,16 @@ fn read_options(data: &[u8]) -> Option<Options<'_>> {
     Some(options)
 }
 
+/// A resource record, its owner passed over.
+struct Record<'a> {
+    owner_is_root: bool,
+    record_type: u16,
+    class: u16,
+    /// The upper and the lower half.
+    ttl: [u16; 2],
+    data: &'a [u8],
+}
+
 /// A place in a message; every step is bounds-checked.
 struct Cursor<'a> {
     message: &'a [u8],
@@ -203,6 +227,16 @@ impl<'a> Cursor<'a> {
 
     fn u16(&mut self) -> Option<u16> {
         self.take(2).map(|b| u16::from_be_bytes([b[0], b[1]]))
+    }
+
+    fn record(&mut self) -> Option<Record<'a>> {
+        let start = self.at;
+        self.skip_name()?;
+        let owner_is_root = self.at == start + 1;
+        let [record_type, class] = [self.u16()?, self.u16()?];
+        let ttl = [self.u16()?, self.u16()?];
+        let len = self.u16()?;
+        Some(Record { owner_is_root, record_type, class, ttl, data: self.take(len.into())? })
     }
 
     /// A name without compression. The question's name has nothing before it that a pointer could mean.
@@ -378,10 +412,45 @@ mod tests {
     }
 
     #[test]
+    fn a_question_for_changes_may_carry_one_soa_record_as_authority() {
+        let ixfr = [&QUESTION[..18], &[0, 251, 0, 1]].concat();
+        let record = |kind| [&[0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 0, 0, 22][..], &[0; 22]].concat();
+        let (soa, ns, opt) = (record(6), record(2), opt(&[]));
+        for (what, question, authority, well_formed) in [
+            ("none", &ixfr, vec![], true),
+            ("a SOA", &ixfr, vec![&soa[..]], true),
+            ("an NS", &ixfr, vec![&ns[..]], false),
+            ("two SOAs", &ixfr, vec![&soa[..], &soa], false),
+            ("a SOA, for A", &QUESTION.to_vec(), vec![&soa[..]], false),
+            ("a SOA that is cut off", &ixfr, vec![&soa[..30]], false),
+        ] {
+            let mut rest = vec![&question[..]];
+            rest.extend(&authority);
+            rest.push(&opt);
+            let bytes = message([1, 0, authority.len() as u16, 1], &rest);
+            let reading = read(&bytes).unwrap();
+            assert_eq!(reading.well_formed, well_formed, "{what}");
+            assert_eq!(reading.opt.is_some(), !what.contains("cut off"), "{what}");
+        }
+    }
+
+    #[test]
     fn the_opt_of_a_broken_message_is_remembered_for_the_refusal() {
-        let bytes = message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0])]);
-        let reading = read(&bytes).unwrap();
-        assert!(!reading.well_formed);
-        assert_eq!(reading.opt.map(|o| (o.dnssec_ok, o.options)), Some((true, Options::default())));
+        let (good, record) = (opt(&[]), [0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
+        for (what, bytes) in [
+            ("damaged options", message([1, 0, 0, 1], &[QUESTION, &opt(&[0, 8, 0])])),
+            ("answers", message([1, 2, 0, 1], &[QUESTION, &record, &record, &good])),
+            ("authorities", message([1, 0, 1, 1], &[QUESTION, &record, &good])),
+            ("another record behind", message([1, 1, 0, 2], &[QUESTION, &record, &good, &record])),
+            ("two questions", message([2, 0, 0, 1], &[QUESTION, b"\xc0\x0c\x00\x01\x00\x01", &good])),
+            ("no question", message([0, 0, 0, 1], &[&good])),
+            ("a byte behind", message([1, 0, 0, 1], &[QUESTION, &good, &[0]])),
+            ("a record that is missing", message([1, 0, 0, 2], &[QUESTION, &good])),
+        ] {
+            let reading = read(&bytes).unwrap();
+            assert!(!reading.well_formed && !reading.cookie_only, "{what}");
+            let opt = reading.opt.map(|opt| (opt.dnssec_ok, opt.options));
+            assert_eq!(opt, Some((true, Options::default())), "{what}");
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perigee_net::{DatagramBatch, DatagramSocket, Fault, Host, Shutdown, StopReceiver, StopSender, stop_signal};
+use perigee_net::{
+    DatagramBatch, DatagramSocket, Fault, Host, MAX_BATCH, Shutdown, StopReceiver, StopSender, stop_signal,
+};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -76,19 +78,23 @@ struct Worker {
 impl Worker {
     fn run(&mut self, stopped: &StopReceiver) -> Left {
         let mut batch = DatagramBatch::new();
+        // After a batch that was not full there is most likely nothing, and asking would be a call in vain.
+        let mut is_full = false;
         while !stopped.is_stopped() {
-            match batch.receive(&self.socket) {
-                Ok(_) => {}
+            if !is_full && let Err(error) = batch.wait(&self.socket, stopped) {
+                warn!(%error, "waiting for datagrams failed");
+                std::thread::sleep(BACKOFF);
+            }
+            is_full = match batch.receive(&self.socket) {
+                Ok(received) => received == MAX_BATCH,
+                // It woke up for another reason.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if let Err(error) = batch.wait(&self.socket, stopped) {
-                        warn!(%error, "waiting for datagrams failed");
-                        std::thread::sleep(BACKOFF);
-                    }
+                    is_full = false;
                     continue;
                 }
                 // An earlier answer that was refused shows up here, so this is no reason to stop.
                 Err(_) => continue,
-            }
+            };
             if self.host.fault() != Fault::None {
                 return batch.take().collect();
             }

@@ -4,7 +4,7 @@ use hickory_proto::op::{Message, OpCode, ResponseCode};
 use perigee_dns::Transport;
 use proptest::prelude::*;
 
-use crate::support::{A, Query, TXT, World, addresses, ask, decode, in_seoul, options_of, query, strings};
+use crate::support::{A, Query, SOA, TXT, World, addresses, ask, decode, in_seoul, options_of, query, strings};
 
 #[test]
 fn the_question_comes_back_bit_for_bit_whatever_its_case() {
@@ -63,6 +63,50 @@ fn types_that_are_no_data_are_refused_each_in_its_way() {
         for (transport, code) in [(Transport::Udp, udp), (Transport::Tcp, tcp)] {
             let bytes = responder.answer(&query("perigee.test", qtype).bytes(), in_seoul(), transport).unwrap();
             assert_eq!(Message::from_vec(&bytes).unwrap().metadata.response_code, code, "type {qtype} {transport:?}");
+        }
+    }
+}
+
+#[test]
+fn a_question_for_changes_is_refused_with_the_soa_record_that_clients_send() {
+    let responder = World::new().responder();
+    let soa = [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0][..], &[0, 0, 0, 7], &[0; 16]].concat();
+    for (qtype, authorities, code) in [
+        (251, 1, ResponseCode::Refused),
+        (251, 2, ResponseCode::FormErr),
+        (252, 1, ResponseCode::FormErr),
+        (SOA, 1, ResponseCode::FormErr),
+        (A, 1, ResponseCode::FormErr),
+    ] {
+        let mut question = query("perigee.test", qtype);
+        question.counts[2] = authorities;
+        question.rest = soa.repeat(authorities.into());
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for (has_opt, question) in [(false, question.clone()), (true, question.clone().edns(&[]))] {
+                let answer = responder.answer(&question.bytes(), in_seoul(), transport).unwrap();
+                let answer = decode(&answer);
+                assert_eq!(answer.metadata.response_code, code, "type {qtype} {transport:?}");
+                assert_eq!(answer.edns.is_some(), has_opt, "type {qtype} {transport:?}");
+                assert!(answer.queries.len() == 1 && answer.answers.is_empty() && answer.authorities.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_with_too_much_is_refused_with_an_opt_record_if_it_had_one() {
+    let responder = World::new().responder();
+    let record = [0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1];
+    for (what, counts, extra, questions) in [
+        ("answers", [1, 1, 0, 0], &record[..], 1),
+        ("authorities", [1, 0, 1, 0], &record, 1),
+        ("two questions", [2, 0, 0, 0], b"\xc0\x0c\x00\x01\x00\x01", 0),
+    ] {
+        let question = Query { counts, rest: extra.to_vec(), ..query("app.perigee.test", A) };
+        for (has_opt, question) in [(false, question.clone()), (true, question.edns(&[]))] {
+            let answer = ask(&responder, &question);
+            assert_eq!(answer.metadata.response_code, ResponseCode::FormErr, "{what}");
+            assert_eq!((answer.edns.is_some(), answer.queries.len()), (has_opt, questions), "{what}");
         }
     }
 }
