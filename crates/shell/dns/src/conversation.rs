@@ -8,7 +8,7 @@ use perigee_net::{Fault, Gate, Host, Shutdown};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
-use crate::responder::{Arrival, Limit};
+use crate::arrival::{Arrival, Limit};
 use crate::{Responder, Transport};
 
 /// A connection without a query for this long is closed (RFC 7766 section 6.2.3 leaves the time to the server).
@@ -45,7 +45,7 @@ impl Parlour {
         source: SocketAddr,
         transport: Transport,
         idle: Option<Duration>,
-    ) -> Option<crate::responder::Answer> {
+    ) -> Option<crate::arrival::Answer> {
         let fault = self.host.fault();
         if !fault.delay().is_zero() {
             tokio::time::sleep(fault.delay()).await;

@@ -231,7 +231,7 @@ impl Tables {
         let category = if entry.is_none() { Category::NxDomain } else { Category::NoData };
         let policy = entry.and_then(|entry| entry.policy);
         let mut said = Said { kind, rcode, category, scope: 0, policy, region: None };
-        if let Some(entry) = entry.filter(|entry| entry.types.binary_search(&asked.qtype).is_ok()) {
+        if let Some(entry) = entry.filter(|entry| entry.has_type(asked.qtype)) {
             if !is_address {
                 return None;
             }
@@ -257,10 +257,7 @@ impl Tables {
         let (addresses, ttl_s) = match entry.source {
             Source::Tree(tree) => return self.write_tree(tree, zone, asked, writer, said),
             Source::Nothing => (&Addresses::NONE, 0),
-            Source::Fixed(position) => {
-                let fixed = self.names.fixed.get(position as usize)?;
-                (&fixed.addresses, fixed.ttl_s[usize::from(asked.qtype == AAAA)])
-            }
+            Source::Fixed(position) => return self.names.write_fixed(writer, position, asked.qtype, asked.draw),
             Source::Accelerator(position) => {
                 (self.names.accelerators.get(position as usize)?, self.names.accelerator_ttl_s())
             }

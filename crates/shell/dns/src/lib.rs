@@ -13,6 +13,7 @@
 //! Start with [`Responder`], which turns the bytes of a query into those of its answer without any socket, and
 //! [`Server`], which drives it over UDP and TCP, and if configured over TLS, HTTPS and QUIC.
 
+mod arrival;
 mod authority;
 mod certificate;
 mod chaos;
@@ -44,11 +45,12 @@ mod why;
 mod wire;
 mod zones;
 
+pub use arrival::Transport;
 pub use certificate::CertificateSource;
 pub use dnssec::keys;
 pub use metrics::Metrics;
 pub use moment::Moment;
 pub use query_log::QueryLog;
-pub use responder::{Responder, Transport};
+pub use responder::Responder;
 pub use server::{Config, Server, TlsAddresses, TlsConfig};
 pub use zones::{ZoneProblem, check_zones};

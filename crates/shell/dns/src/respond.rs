@@ -11,8 +11,8 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use perigee_dataplane::EdgeView;
 use perigee_model::PolicyNameIndex;
 
+use crate::arrival::Transport;
 use crate::client_subnet::ClientSubnet;
-use crate::responder::Transport;
 use crate::response::{ExtendedError, Kind, Response, RrSet};
 use crate::steer::{Client, client};
 use crate::why;

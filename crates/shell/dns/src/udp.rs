@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::Responder;
+use crate::arrival::Limit;
 use crate::rate_limit::RateLimiter;
-use crate::responder::Limit;
 
 /// Octets of a query that are read; what is longer is no query that we know (Perigee's choice).
 const MAX_QUERY: usize = 4_096;

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::ops::Range;
 
 use super::write::Writer;
 use super::{A, AAAA};
@@ -26,8 +27,25 @@ impl Addresses {
         }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+    /// How many of each family.
+    pub(super) fn counts(&self) -> [u32; 2] {
+        [self.v4.len() as u32, self.v6.len() as u32]
+    }
+
+    /// As [`Self::write`], but only those of the family in `range`.
+    pub(super) fn write_range(
+        &self,
+        writer: &mut Writer<'_>,
+        qtype: u16,
+        range: Range<usize>,
+        ttl_s: u32,
+        draw: u64,
+    ) -> Option<usize> {
+        match qtype {
+            A => rotated(self.v4.get(range)?, draw, |address| writer.put_address(qtype, ttl_s, address)),
+            AAAA => rotated(self.v6.get(range)?, draw, |address| writer.put_address(qtype, ttl_s, address)),
+            _ => Some(0),
+        }
     }
 
     /// Writes those of the type asked for, starting with another one at each draw; the number of them.

@@ -12,6 +12,8 @@ use perigee_steering::TreeIndex;
 use super::addresses::Addresses;
 use super::tally::Kind;
 use super::template::Template;
+use super::write::Writer;
+use super::{A, AAAA};
 use crate::metrics::policy_of;
 use crate::zones::{LowerName, Node, Zone, Zones, seconds};
 
@@ -20,7 +22,7 @@ use crate::zones::{LowerName, Node, Zone, Zones, seconds};
 pub(super) enum Source {
     /// Nothing but what is denied.
     Nothing,
-    /// Addresses that stand in a zone: position in [`Names::fixed`].
+    /// Addresses that stand in a zone, for [`Names::write_fixed`].
     Fixed(u32),
     Accelerator(u32),
     LoadBalancer(u32),
@@ -37,15 +39,30 @@ pub(super) struct Entry {
     pub(super) policy: Option<u8>,
     /// Position in [`Names::zones`].
     pub(super) zone: u32,
-    /// The types that there are at the name for some client, ascending. Those that are no addresses are the slow path's.
-    pub(super) types: Box<[u16]>,
+    /// Whether there are addresses of type A and of type AAAA at the name for some client.
+    pub(super) has: [bool; 2],
+    /// All types that there are for some client, ascending. Those that are no addresses are the slow path's.
+    types: Box<[u16]>,
 }
 
-/// Addresses of a zone's name, with their TTLs in seconds.
-#[derive(Debug, Default)]
-pub(super) struct Fixed {
-    pub(super) addresses: Addresses,
-    pub(super) ttl_s: [u32; 2],
+impl Entry {
+    /// Whether the name has the type for some client.
+    pub(super) fn has_type(&self, qtype: u16) -> bool {
+        match qtype {
+            A => self.has[0],
+            AAAA => self.has[1],
+            _ => self.types.binary_search(&qtype).is_ok(),
+        }
+    }
+}
+
+/// Addresses of a zone's name: where they stand among all of their family, how many, and their TTLs in seconds. With a
+/// hundred thousand names every pointer on the way to an answer is a wait for memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fixed {
+    first: [u32; 2],
+    count: [u16; 2],
+    ttl_s: [u32; 2],
 }
 
 /// A zone as far as its names are answered here.
@@ -81,7 +98,9 @@ pub(super) struct Names {
     entries: HashMap<Box<[u8]>, Option<Entry>, BuildHasherDefault<NameHasher>>,
     /// By the snapshot's index.
     zones: Vec<Option<FastZone>>,
-    pub(super) fixed: Vec<Fixed>,
+    fixed: Vec<Fixed>,
+    /// All that `fixed` speaks of.
+    fixed_addresses: Addresses,
     pub(super) accelerators: Vec<Addresses>,
 }
 
@@ -93,6 +112,7 @@ impl Names {
             entries: HashMap::default(),
             zones: snapshot.dns.zones.iter().map(|_| None).collect(),
             fixed: Vec::new(),
+            fixed_addresses: Addresses::default(),
             accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses)).collect(),
             snapshot,
         };
@@ -154,33 +174,45 @@ impl Names {
             Node::Accelerator(index) => Source::Accelerator(index.0 as u32),
             Node::LoadBalancer(index) => Source::LoadBalancer(index.0 as u32),
             Node::EmptyNonTerminal => Source::Nothing,
-            Node::Apex | Node::NameServer | Node::Static => self.fixed(at),
+            Node::Apex | Node::NameServer | Node::Static => self.fixed(at)?,
         };
         let mut types: Vec<u16> = types.into_iter().map(u16::from).collect();
         types.sort_unstable();
         types.dedup();
         let policy = policy_of(&self.snapshot.dns, at.node).map(|policy| policy as u8);
-        Some(Entry { source, kind: Kind::of(at.node)?, policy, zone: zone.index.0 as u32, types: types.into() })
+        let has = [A, AAAA].map(|address| types.binary_search(&address).is_ok());
+        Some(Entry { source, kind: Kind::of(at.node)?, policy, zone: zone.index.0 as u32, has, types: types.into() })
     }
 
-    fn fixed(&mut self, at: &crate::zones::Entry) -> Source {
-        let mut fixed = Fixed::default();
-        for (set, family) in [(at.set(RecordType::A), 0), (at.set(RecordType::AAAA), 1)] {
-            let Some(set) = set else { continue };
+    /// None: more addresses than a datagram holds.
+    fn fixed(&mut self, at: &crate::zones::Entry) -> Option<Source> {
+        let mut fixed = Fixed { first: self.fixed_addresses.counts(), ..Fixed::default() };
+        for (family, record_type) in [RecordType::A, RecordType::AAAA].into_iter().enumerate() {
+            let Some(set) = at.set(record_type) else { continue };
             fixed.ttl_s[family] = set.ttl_s;
+            fixed.count[family] = u16::try_from(set.data.len()).ok()?;
             for data in &set.data {
                 match data {
-                    RData::A(a) => fixed.addresses.push(Ipv4Addr::from(*a).into()),
-                    RData::AAAA(aaaa) => fixed.addresses.push(Ipv6Addr::from(*aaaa).into()),
+                    RData::A(a) => self.fixed_addresses.push(Ipv4Addr::from(*a).into()),
+                    RData::AAAA(aaaa) => self.fixed_addresses.push(Ipv6Addr::from(*aaaa).into()),
                     _ => {}
                 }
             }
         }
-        if fixed.addresses.is_empty() {
-            return Source::Nothing;
+        if fixed.count == [0, 0] {
+            return Some(Source::Nothing);
         }
         self.fixed.push(fixed);
-        Source::Fixed((self.fixed.len() - 1) as u32)
+        Some(Source::Fixed((self.fixed.len() - 1) as u32))
+    }
+
+    /// Writes the addresses at `position`; how many.
+    pub(super) fn write_fixed(&self, writer: &mut Writer<'_>, position: u32, qtype: u16, draw: u64) -> Option<usize> {
+        let fixed = self.fixed.get(position as usize)?;
+        let family = usize::from(qtype == AAAA);
+        let first = fixed.first[family] as usize;
+        let range = first..first + usize::from(fixed.count[family]);
+        self.fixed_addresses.write_range(writer, qtype, range, fixed.ttl_s[family], draw)
     }
 
     /// What is at `name`, in wire form with its root, whatever the case; `zones` must be those that this was made of.

@@ -13,8 +13,8 @@ use tracing::warn;
 
 use super::{BACKOFF, Lane, MAX_LAST};
 use crate::Responder;
+use crate::arrival::Limit;
 use crate::fast::{FastPath, Outcome};
-use crate::responder::Limit;
 
 /// How long a full send buffer is waited for; the client asks again sooner than it would like an older answer.
 const PATIENCE: Duration = Duration::from_millis(10);

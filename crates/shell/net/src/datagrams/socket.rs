@@ -9,9 +9,10 @@ use tracing::debug;
 
 use super::sys;
 
-/// Room for datagrams that wait, octets: some thousands, the load of tens of milliseconds (Perigee's choice; with the
-/// usual 208 KiB a burst of 500 queries was not held).
-const BUFFER: usize = 4 << 20;
+/// Room for datagrams that wait, octets, which the kernel doubles: some 2,700, with which an overloaded worker is behind
+/// by some ten milliseconds (Perigee's choice). With the usual 208 KiB a burst of 500 queries was not held; with 4 MiB
+/// the answers to twice the load that can be borne came a tenth of a second late, when nobody waits for them any more.
+const BUFFER: usize = 1 << 20;
 
 /// A UDP socket that shares its address with others of the same kind, so that each worker has its own.
 ///
