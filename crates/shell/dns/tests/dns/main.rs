@@ -4,6 +4,7 @@
 
 mod abuse;
 mod client_subnet;
+mod corpus;
 #[path = "../../src/dnssec/tests/delv.rs"]
 mod delv;
 mod dnssec;
