@@ -1,6 +1,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use perigee_dataplane::EdgeView;
@@ -71,7 +71,8 @@ pub struct Server {
     authority: Option<String>,
     connections: Gate,
     quic_connections: Gate,
-    responder: Arc<Responder>,
+    /// Ends with the transports, and the query log with it: who keeps this value must not keep those.
+    responder: Weak<Responder>,
 }
 
 impl Server {
@@ -110,7 +111,7 @@ impl Server {
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };
-        let responder = parlour.responder.clone();
+        let responder = Arc::downgrade(&parlour.responder);
         #[cfg(target_os = "linux")]
         let shared = Arc::new(crate::fast::Shared::default());
         for (sockets, listener) in bound {
@@ -156,7 +157,9 @@ impl Server {
     /// Makes what the answers of `snapshot` need, on a thread that may take its time, so that no query waits for it once
     /// the same snapshot is published.
     pub async fn prepare(&self, snapshot: &Arc<Snapshot>) {
-        let (responder, snapshot) = (self.responder.clone(), snapshot.clone());
+        // Nobody answers any more.
+        let Some(responder) = self.responder.upgrade() else { return };
+        let snapshot = snapshot.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || responder.prepare(&snapshot)).await {
             // The first query after the publication makes it then.
             warn!(%error, "the new zones could not be prepared");
