@@ -12,7 +12,7 @@ mod tally;
 mod template;
 mod write;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -174,11 +174,14 @@ impl FastPath {
         if len > usize::from(limit) {
             return None;
         }
-        let account = if said.category == Category::NxDomain { &zone.wire[..] } else { asked.name };
-        let key = self.limiter.name_key(account);
-        let verdict = self.limiter.judge(self.now_ms, source.ip(), key, said.category);
-        if verdict != Verdict::Pass {
-            return Some(Outcome::Limited(verdict));
+        // The name is hashed for those alone who have an account.
+        if !self.limiter.is_free(source.ip()) {
+            let account = if said.category == Category::NxDomain { &zone.wire[..] } else { asked.name };
+            let key = self.limiter.name_key(account);
+            let verdict = self.limiter.judge(self.now_ms, source.ip(), key, said.category);
+            if verdict != Verdict::Pass {
+                return Some(Outcome::Limited(verdict));
+            }
         }
         self.tally.answered(said.kind, said.rcode);
         if let (Category::Answer, Some(policy)) = (said.category, said.policy) {
@@ -287,8 +290,18 @@ impl Tables {
         if let [leaf] = decision.leaves.as_slice() {
             let leaf = view.trees().leaf(*leaf);
             said.region = leaf.region;
-            if let RecordTarget::LoadBalancer(index) = leaf.target {
-                return self.balancers.get(index.0)?.write(writer, asked.qtype, ttl_s, asked.draw);
+            match &leaf.target {
+                RecordTarget::LoadBalancer(index) => {
+                    return self.balancers.get(index.0)?.write(writer, asked.qtype, ttl_s, asked.draw);
+                }
+                RecordTarget::Addresses(addresses) if addresses.len() == 1 => {
+                    return match (addresses[0], asked.qtype) {
+                        (IpAddr::V4(v4), A) => writer.put_address(A, ttl_s, &v4.octets()).map(|()| 1),
+                        (IpAddr::V6(v6), AAAA) => writer.put_address(AAAA, ttl_s, &v6.octets()).map(|()| 1),
+                        _ => Some(0),
+                    };
+                }
+                _ => {}
             }
         }
         let mut gathered = Gathered::new(asked.qtype);

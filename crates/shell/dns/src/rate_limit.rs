@@ -97,6 +97,12 @@ impl RateLimiter {
         self.hasher.hash(&lower[..len])
     }
 
+    /// Whether `source` is not limited at all.
+    pub(crate) fn is_free(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        !self.settings.enabled || self.settings.exempt.iter().any(|network| network.contains(&source))
+    }
+
     /// Charges an answer to `source`'s network (/24 or /56) and says what becomes of it.
     ///
     /// `key` is what the category counts by: the name, the zone or the cut, see [`Self::name_key`]; 0 for errors.
@@ -111,10 +117,10 @@ impl RateLimiter {
             Category::NxDomain => settings.nxdomains_per_second,
             Category::Error => settings.errors_per_second,
         });
-        let source = source.to_canonical();
-        if !settings.enabled || rate == 0 || settings.exempt.iter().any(|network| network.contains(&source)) {
+        if rate == 0 || self.is_free(source) {
             return Verdict::Pass;
         }
+        let source = source.to_canonical();
         let hash = self.hasher.hash(&account_of(source, key, category));
         let tag = ((hash >> 32) as u32).max(1);
         let now = now_ms as u32;

@@ -19,9 +19,10 @@ impl LowerName {
     pub(crate) fn of_wire(name: &[u8]) -> Option<Self> {
         let (root, name) = name.split_last()?;
         let mut lower = Self { bytes: [0; MAX_NAME + 1], len: name.len() };
-        lower.bytes.get_mut(..name.len()).filter(|_| *root == 0)?.copy_from_slice(name);
+        let bytes = lower.bytes.get_mut(..name.len()).filter(|_| *root == 0)?;
+        bytes.copy_from_slice(name);
         // Length octets are at most 63, below every letter, so the whole name can be lowered as it stands.
-        lower.bytes.make_ascii_lowercase();
+        bytes.make_ascii_lowercase();
         Some(lower)
     }
 
