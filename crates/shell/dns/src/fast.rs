@@ -6,6 +6,7 @@
 //! [`tables::Tables`] of a view, which also has health.
 
 mod addresses;
+mod name_table;
 mod names;
 mod tables;
 mod tally;
@@ -126,6 +127,15 @@ impl FastPath {
         self.limiter.follow(snapshot.generation, &snapshot.dns.server.rate_limit);
     }
 
+    /// Lets the memory of what `messages` ask for come nearer, all of it together, if there is enough of it to be far.
+    pub(crate) fn prefetch<'a>(&self, messages: impl Iterator<Item = &'a [u8]>) {
+        if self.tables.names.is_large() {
+            for question in messages.filter_map(|message| wire::read(message).ok()?.question) {
+                self.tables.names.touch(question.name);
+            }
+        }
+    }
+
     /// Answers `message` at the beginning of `room`, if it is a plain one.
     pub(crate) fn answer(&mut self, message: &[u8], source: SocketAddr, room: &mut [u8; MAX_ANSWER]) -> Outcome {
         let draw = scrambled(self.turn);
@@ -234,7 +244,7 @@ impl Tables {
         let category = if entry.is_none() { Category::NxDomain } else { Category::NoData };
         let policy = entry.and_then(|entry| entry.policy);
         let mut said = Said { kind, rcode, category, scope: 0, policy, region: None };
-        if let Some(entry) = entry.filter(|entry| entry.has_type(asked.qtype)) {
+        if let Some(entry) = entry.filter(|entry| self.names.has_type(entry, asked.qtype)) {
             if !is_address {
                 return None;
             }
@@ -260,7 +270,8 @@ impl Tables {
         let (addresses, ttl_s) = match entry.source {
             Source::Tree(tree) => return self.write_tree(tree, zone, asked, writer, said),
             Source::Nothing => (&Addresses::NONE, 0),
-            Source::Fixed(position) => return self.names.write_fixed(writer, position, asked.qtype, asked.draw),
+            Source::Slow => return None,
+            Source::Fixed(fixed) => return self.names.write_fixed(writer, &fixed, asked.qtype, asked.draw),
             Source::Accelerator(position) => {
                 (self.names.accelerators.get(position as usize)?, self.names.accelerator_ttl_s())
             }

@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -10,6 +8,7 @@ use perigee_model::dns::RecordValues;
 use perigee_steering::TreeIndex;
 
 use super::addresses::Addresses;
+use super::name_table::NameTable;
 use super::tally::Kind;
 use super::template::Template;
 use super::write::Writer;
@@ -23,15 +22,18 @@ pub(super) enum Source {
     /// Nothing but what is denied.
     Nothing,
     /// Addresses that stand in a zone, for [`Names::write_fixed`].
-    Fixed(u32),
+    Fixed(Fixed),
     Accelerator(u32),
     LoadBalancer(u32),
     /// A tree of routing policies.
     Tree(TreeIndex),
+    /// The slow path answers for the name.
+    Slow,
 }
 
-/// A name that can be answered here.
-#[derive(Clone, Debug)]
+/// What is known of a name. With a hundred thousand names every pointer on the way to an answer is a wait for memory,
+/// so nothing stands behind one that most answers need.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) source: Source,
     pub(super) kind: Kind,
@@ -41,25 +43,19 @@ pub(super) struct Entry {
     pub(super) zone: u32,
     /// Whether there are addresses of type A and of type AAAA at the name for some client.
     pub(super) has: [bool; 2],
-    /// All types that there are for some client, ascending. Those that are no addresses are the slow path's.
-    types: Box<[u16]>,
+    /// Position in [`Names::types`] of all types that there are for some client.
+    types: u32,
 }
 
 impl Entry {
-    /// Whether the name has the type for some client.
-    pub(super) fn has_type(&self, qtype: u16) -> bool {
-        match qtype {
-            A => self.has[0],
-            AAAA => self.has[1],
-            _ => self.types.binary_search(&qtype).is_ok(),
-        }
-    }
+    /// A name of the slow path.
+    const SLOW: Self =
+        Self { source: Source::Slow, kind: Kind::Absent, policy: None, zone: 0, has: [false; 2], types: 0 };
 }
 
-/// Addresses of a zone's name: where they stand among all of their family, how many, and their TTLs in seconds. With a
-/// hundred thousand names every pointer on the way to an answer is a wait for memory.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fixed {
+/// Addresses of a zone's name: where they stand among all of their family, how many, and their TTLs in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fixed {
     first: [u32; 2],
     count: [u16; 2],
     ttl_s: [u32; 2],
@@ -94,12 +90,13 @@ pub(super) enum Lookup<'a> {
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) snapshot: Arc<Snapshot>,
-    /// By whole name in wire form without the root, lower case. None: for the slow path.
-    entries: HashMap<Box<[u8]>, Option<Entry>, BuildHasherDefault<NameHasher>>,
+    /// By whole name in wire form without the root, lower case.
+    entries: NameTable<Entry>,
+    /// The sets of types that names have, each ascending. Those that are no addresses are the slow path's.
+    types: Vec<Box<[u16]>>,
     /// By the snapshot's index.
     zones: Vec<Option<FastZone>>,
-    fixed: Vec<Fixed>,
-    /// All that `fixed` speaks of.
+    /// All that [`Source::Fixed`] speaks of.
     fixed_addresses: Addresses,
     pub(super) accelerators: Vec<Addresses>,
 }
@@ -109,27 +106,29 @@ impl Names {
     pub(super) fn new(zones: &Zones, view: &EdgeView) -> Self {
         let snapshot = zones.snapshot.clone();
         let mut names = Self {
-            entries: HashMap::default(),
+            entries: NameTable::new(Vec::new()),
+            types: Vec::new(),
             zones: snapshot.dns.zones.iter().map(|_| None).collect(),
-            fixed: Vec::new(),
             fixed_addresses: Addresses::default(),
             accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses)).collect(),
             snapshot,
         };
+        let mut entries = Vec::new();
         for zone in zones.all() {
-            names.add(zones, zone, view);
+            names.add(zones, zone, view, &mut entries);
         }
+        names.entries = NameTable::new(entries);
         names
     }
 
-    fn add(&mut self, zones: &Zones, zone: &Zone, view: &EdgeView) {
+    fn add(&mut self, zones: &Zones, zone: &Zone, view: &EdgeView, entries: &mut Vec<(Box<[u8]>, Entry)>) {
         let mut is_plain = true;
         for (key, at) in zone.entries() {
             is_plain &= !key.starts_with(b"\x01*")
                 && at.node != Node::Delegation
                 && !at.sets.iter().any(|set| set.record_type == RecordType::DNAME);
             let entry = self.entry(zones, zone, at, view);
-            self.entries.insert([key, zone.key()].concat().into(), entry);
+            entries.push(([key, zone.key()].concat().into(), entry.unwrap_or(Entry::SLOW)));
         }
         let settings = self.snapshot.dns.zone(zone.index);
         let fast = FastZone {
@@ -181,7 +180,26 @@ impl Names {
         types.dedup();
         let policy = policy_of(&self.snapshot.dns, at.node).map(|policy| policy as u8);
         let has = [A, AAAA].map(|address| types.binary_search(&address).is_ok());
-        Some(Entry { source, kind: Kind::of(at.node)?, policy, zone: zone.index.0 as u32, has, types: types.into() })
+        let types = self.types_at(types);
+        Some(Entry { source, kind: Kind::of(at.node)?, policy, zone: zone.index.0 as u32, has, types })
+    }
+
+    /// Where `types` stand; there are few sets of them, since names are much alike.
+    fn types_at(&mut self, types: Vec<u16>) -> u32 {
+        let known = self.types.iter().position(|known| **known == *types);
+        known.unwrap_or_else(|| {
+            self.types.push(types.into());
+            self.types.len() - 1
+        }) as u32
+    }
+
+    /// Whether the name has the type for some client.
+    pub(super) fn has_type(&self, entry: &Entry, qtype: u16) -> bool {
+        match qtype {
+            A => entry.has[0],
+            AAAA => entry.has[1],
+            _ => self.types.get(entry.types as usize).is_some_and(|types| types.binary_search(&qtype).is_ok()),
+        }
     }
 
     /// None: more addresses than a datagram holds.
@@ -202,17 +220,27 @@ impl Names {
         if fixed.count == [0, 0] {
             return Some(Source::Nothing);
         }
-        self.fixed.push(fixed);
-        Some(Source::Fixed((self.fixed.len() - 1) as u32))
+        Some(Source::Fixed(fixed))
     }
 
-    /// Writes the addresses at `position`; how many.
-    pub(super) fn write_fixed(&self, writer: &mut Writer<'_>, position: u32, qtype: u16, draw: u64) -> Option<usize> {
-        let fixed = self.fixed.get(position as usize)?;
+    /// Writes the addresses that `fixed` speaks of; how many.
+    pub(super) fn write_fixed(&self, writer: &mut Writer<'_>, fixed: &Fixed, qtype: u16, draw: u64) -> Option<usize> {
         let family = usize::from(qtype == AAAA);
         let first = fixed.first[family] as usize;
         let range = first..first + usize::from(fixed.count[family]);
         self.fixed_addresses.write_range(writer, qtype, range, fixed.ttl_s[family], draw)
+    }
+
+    /// See [`NameTable::is_large`].
+    pub(super) const fn is_large(&self) -> bool {
+        self.entries.is_large()
+    }
+
+    /// Reads what [`Self::find`] will read first ([`NameTable::touch`]).
+    pub(super) fn touch(&self, name: &[u8]) {
+        if let Some(lower) = LowerName::of_wire(name) {
+            self.entries.touch(lower.as_wire());
+        }
     }
 
     /// What is at `name`, in wire form with its root, whatever the case; `zones` must be those that this was made of.
@@ -220,10 +248,8 @@ impl Names {
         let Some(lower) = LowerName::of_wire(name) else { return Lookup::Unknown };
         let zone_at = |index: usize| self.zones.get(index).and_then(Option::as_ref);
         match self.entries.get(lower.as_wire()) {
-            Some(Some(entry)) => {
-                zone_at(entry.zone as usize).map_or(Lookup::Unknown, |zone| Lookup::Found(entry, zone))
-            }
-            Some(None) => Lookup::Unknown,
+            Some(Entry { source: Source::Slow, .. }) => Lookup::Unknown,
+            Some(entry) => zone_at(entry.zone as usize).map_or(Lookup::Unknown, |zone| Lookup::Found(entry, zone)),
             None => {
                 let zone = zones.zone_of(&lower).and_then(|(zone, _)| zone_at(zone.index.0));
                 zone.filter(|zone| zone.is_plain).map_or(Lookup::Unknown, Lookup::Absent)
@@ -237,39 +263,5 @@ impl Names {
 
     pub(super) fn load_balancer_ttl_s(&self) -> u32 {
         seconds(self.snapshot.dns.load_balancer_ttl)
-    }
-}
-
-/// Hashes names, eight octets at a time. The names in the table are the operator's own, so nobody chooses which of them
-/// collide.
-#[derive(Default)]
-pub(super) struct NameHasher(u64);
-
-impl NameHasher {
-    fn add(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            let mut octets = [0; 8];
-            octets.copy_from_slice(word);
-            self.add(u64::from_le_bytes(octets));
-        }
-        let mut rest = [0; 8];
-        rest[..words.remainder().len()].copy_from_slice(words.remainder());
-        self.add(u64::from_le_bytes(rest));
-    }
-
-    fn write_usize(&mut self, len: usize) {
-        self.add(len as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        // The table takes its place from the low bits and its tag from the high ones; multiplying fills the high ones.
-        self.0 ^ (self.0 >> 32)
     }
 }

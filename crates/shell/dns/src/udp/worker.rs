@@ -131,6 +131,7 @@ impl Worker {
     fn answer(&mut self, batch: &mut DatagramBatch) {
         let Self { socket, fast, responder, .. } = self;
         fast.refresh();
+        fast.prefetch(batch.received());
         batch.answer_each(socket, |query, client, room| {
             // Nothing answers at port 0; a datagram from there is forged.
             if client.port() == 0 {

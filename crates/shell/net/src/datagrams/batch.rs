@@ -63,6 +63,11 @@ impl DatagramBatch {
         Ok(self.received)
     }
 
+    /// The datagrams received.
+    pub fn received(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.received).map(|i| &self.buffers[i * STRIDE..i * STRIDE + self.lens[i]])
+    }
+
     /// Asks `answer` for the answer to each datagram received, to be written to the beginning of the octets it is
     /// given; it says how many, or none for no answer.
     pub fn answer_each(

@@ -30,7 +30,8 @@ impl DatagramSocket {
     ///
     /// Any process of the same user may bind it as well, so hold something exclusive beside it, such as the TCP
     /// listener of the same port. Bound to the unspecified address, it answers from the address that was asked. What
-    /// ICMP says of the path's MTU is not believed (`spec/dns.md` §5.5): a forged word would fragment the answers.
+    /// ICMP says of the path's MTU is not believed, since a forged word would fragment the answers, and none is
+    /// fragmented on its way (`spec/dns.md` §5.5; RFC 9715 section 3.1); none is longer than 1,232 octets.
     ///
     /// Errors: those of `socket` and `bind`. Options that a system refuses are gone without.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
@@ -45,9 +46,12 @@ impl DatagramSocket {
         let room = room.and_then(|()| socket.set_send_buffer_size(BUFFER));
         let wildcard = address.ip().is_unspecified();
         let options = if address.is_ipv4() {
-            [(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT), (libc::IPPROTO_IP, libc::IP_PKTINFO, 1)]
+            [
+                (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+                (libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+            ]
         } else {
-            let mtu = (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT);
+            let mtu = (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE);
             [mtu, (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)]
         };
         let path = sys::set_option(socket.as_fd(), options[0]);
