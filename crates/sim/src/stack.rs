@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use perigee_geo::{TableRegion, Tables};
 use perigee_model::{
-    Accelerator, AcceleratorListener, AcceleratorName, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
+    Accelerator, AcceleratorListener, AcceleratorName, AccountId, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
     EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
     LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Matcher, PortRange, ProbeProtocol,
     Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex, TargetGroupName,
@@ -60,6 +60,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
     Ok(Snapshot {
         generation: 1,
         settings: Settings {
+            account_id: AccountId::default(),
             behaviour: Behaviour::Fast,
             client_ip: ClientIp::ProxyV2,
             trusted_proxies: Vec::new(),
@@ -87,6 +88,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
                 client_affinity: affinity,
                 endpoint_groups: groups,
             }],
+            flow_logs: None,
         }],
     })
 }

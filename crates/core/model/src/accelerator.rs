@@ -3,7 +3,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::{AcceleratorName, LoadBalancerIndex, RegionIndex, ThresholdCount, TrafficDial, Weight};
+use crate::{
+    AcceleratorId, AcceleratorName, FlowLogs, LoadBalancerIndex, RegionIndex, ThresholdCount, TrafficDial, Weight,
+};
 
 /// A standard accelerator: two static anycast addresses and the listeners behind them.
 ///
@@ -18,6 +20,15 @@ pub struct Accelerator {
     pub enabled: bool,
     /// The listeners; no two of one protocol share a port.
     pub listeners: Vec<AcceleratorListener>,
+    /// Where its flow logs go; none logs nothing.
+    pub flow_logs: Option<FlowLogs>,
+}
+
+impl Accelerator {
+    /// What stands last in its ARN.
+    pub fn id(&self) -> AcceleratorId {
+        AcceleratorId::of(&self.name)
+    }
 }
 
 /// A listener of an accelerator: ports of one protocol and the endpoint groups behind them.

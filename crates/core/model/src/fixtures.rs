@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::{
-    Accelerator, AcceleratorListener, AcceleratorName, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
+    Accelerator, AcceleratorListener, AcceleratorName, AccountId, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
     EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
     LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange,
     ProbeProtocol, Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex,
@@ -31,6 +31,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
     Snapshot {
         generation: 1,
         settings: Settings {
+            account_id: AccountId::default(),
             behaviour: Behaviour::Fast,
             client_ip: ClientIp::Auto,
             trusted_proxies: Vec::new(),
@@ -58,6 +59,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
                 client_affinity: ClientAffinity::None,
                 endpoint_groups: indices().map(group).collect(),
             }],
+            flow_logs: None,
         }],
     }
 }

@@ -9,6 +9,8 @@ pub mod dns;
 mod dns_zone;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
+mod flow_logs;
+mod ids;
 mod load_balancer;
 mod names;
 mod ranges;
@@ -23,6 +25,8 @@ pub use accelerator::{
     TransportProtocol,
 };
 pub use dns_zone::{DnsZone, LatencyName};
+pub use flow_logs::{FlowLogFormat, FlowLogs};
+pub use ids::{AcceleratorId, AccountId, NotAnId};
 pub use load_balancer::{
     Action, Condition, Field, ListenerProtocol, LoadBalancer, LoadBalancerListener, LoadBalancerNode, Rule,
 };

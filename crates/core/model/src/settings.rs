@@ -3,6 +3,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::AccountId;
+
 /// Whether the original's errors and delays are kept or the possible is done instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +32,8 @@ pub enum ClientIp {
 /// Settings that are not resources.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
+    /// Whose resources these are.
+    pub account_id: AccountId,
     /// Which of the two behaviours.
     pub behaviour: Behaviour,
     /// How the client's address travels to the load balancer.

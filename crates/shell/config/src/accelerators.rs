@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use perigee_model::{Accelerator, AcceleratorListener, AcceleratorName, ClientAffinity, PortRange, TransportProtocol};
 
-use crate::endpoint_groups;
 use crate::names::{Names, check_accelerator_name, check_host_address};
 use crate::reader::{Node, Table};
 use crate::sockets::{Sockets, Transport};
+use crate::{endpoint_groups, flow_logs};
 
 /// Ports that the listeners of one accelerator have together, at most. Perigee's choice: the original takes all of
 /// 65535, but here each port is a socket on each of the two addresses.
@@ -23,7 +24,12 @@ struct OwnedRange {
 }
 
 /// Reads the accelerators, in name order.
-pub(crate) fn read(root: &Table<'_>, names: &Names<'_>, sockets: &mut Sockets) -> Vec<Accelerator> {
+pub(crate) fn read(
+    root: &Table<'_>,
+    names: &Names<'_>,
+    base: Option<&Path>,
+    sockets: &mut Sockets,
+) -> Vec<Accelerator> {
     let mut seen = BTreeSet::new();
     let mut owners = BTreeMap::new();
     let mut made = Vec::new();
@@ -34,7 +40,7 @@ pub(crate) fn read(root: &Table<'_>, names: &Names<'_>, sockets: &mut Sockets) -
         if !seen.insert(name.to_ascii_lowercase()) {
             node.problem("duplicate: DNS does not tell this name from another accelerator's");
         }
-        made.extend(accelerator(name, &node, names, &mut owners, sockets));
+        made.extend(accelerator(name, &node, (names, base), &mut owners, sockets));
     }
     made
 }
@@ -42,7 +48,7 @@ pub(crate) fn read(root: &Table<'_>, names: &Names<'_>, sockets: &mut Sockets) -
 fn accelerator(
     name: &str,
     node: &Node<'_>,
-    names: &Names<'_>,
+    (names, base): (&Names<'_>, Option<&Path>),
     owners: &mut BTreeMap<IpAddr, String>,
     sockets: &mut Sockets,
 ) -> Option<Accelerator> {
@@ -52,13 +58,8 @@ fn accelerator(
         let known = n.choice(&[("IPV4", false)], &["DUAL_STACK"]);
         known.or_else(|| n.value.as_str().map(|text| text == "DUAL_STACK"))
     });
-    t.unbuilt(&["behaviour", "tags", "flow_logs_s3_bucket", "flow_logs_s3_prefix"]);
-    t.or("flow_logs_enabled", (), false, |n| {
-        if n.bool()? {
-            n.problem("flow logs are not built yet; only false is accepted");
-        }
-        Some(())
-    });
+    t.unbuilt(&["behaviour", "tags"]);
+    let flow_logs = flow_logs::read(&t, base);
     let addresses = addresses(&t, name, dual, owners);
 
     // All ranges are known before the first override is judged: an override may hit no listener's range.
@@ -105,7 +106,7 @@ fn accelerator(
         }
     }
     let [(first, _), (second, _)] = addresses;
-    Some(Accelerator { name: AcceleratorName::new(name), addresses: [first, second], enabled, listeners })
+    Some(Accelerator { name: AcceleratorName::new(name), addresses: [first, second], enabled, listeners, flow_logs })
 }
 
 /// The two static addresses. No other accelerator has either of them, whatever the ports: an address is an

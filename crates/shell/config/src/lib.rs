@@ -10,6 +10,7 @@ mod builtin;
 mod config;
 mod dns;
 mod endpoint_groups;
+mod flow_logs;
 mod key_path;
 mod layers;
 mod listeners;

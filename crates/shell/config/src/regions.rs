@@ -31,7 +31,7 @@ pub(crate) fn read_all(
     }
     let zone = dns::read(&dns_table, &names, &made.regions, base);
     dns_table.finish();
-    let accelerators = accelerators::read(&root, &names, &mut sockets);
+    let accelerators = accelerators::read(&root, &names, base, &mut sockets);
     // The AWS-compatible API of a later issue.
     root.unbuilt(&["api"]);
     root.finish();

@@ -1,4 +1,4 @@
-use perigee_model::{Behaviour, ClientIp, EdgeTiming, Limits, Settings};
+use perigee_model::{AccountId, Behaviour, ClientIp, EdgeTiming, Limits, Settings};
 
 use crate::reader::Table;
 use crate::runtime::parse_network;
@@ -6,6 +6,10 @@ use crate::runtime::parse_network;
 /// Reads the settings that are not resources. The ranges of times and limits are Perigee's choice: the lower bound
 /// keeps the thing working at all, the upper one keeps a slip of the key from costing all memory.
 pub(crate) fn read(root: &Table<'_>) -> Settings {
+    let account = AccountId::default();
+    let account_id = root.or("account_id", account, account.to_string(), |n| {
+        n.parse(|text| text.parse().map_err(|_| "must be 12 digits, such as \"123456789012\"".to_owned()))
+    });
     let behaviour = root.or("behaviour", Behaviour::default(), "fast", |n| {
         n.choice(&[("fast", Behaviour::Fast), ("aws", Behaviour::Aws)], &[])
     });
@@ -13,7 +17,8 @@ pub(crate) fn read(root: &Table<'_>) -> Settings {
         n.choice(&[("auto", ClientIp::Auto), ("bind", ClientIp::Bind), ("proxy_v2", ClientIp::ProxyV2)], &[])
     });
     let trusted_proxies = root.list("trusted_proxies").iter().filter_map(|n| n.parse(parse_network)).collect();
-    Settings { behaviour, client_ip, trusted_proxies, timing: timing(root, behaviour), limits: limits(root) }
+    let (timing, limits) = (timing(root, behaviour), limits(root));
+    Settings { account_id, behaviour, client_ip, trusted_proxies, timing, limits }
 }
 
 fn timing(root: &Table<'_>, behaviour: Behaviour) -> EdgeTiming {

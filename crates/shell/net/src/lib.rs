@@ -18,6 +18,9 @@ mod probe;
 pub mod proxy_protocol;
 mod shutdown;
 mod stream;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "one socket option that neither the standard library nor `nix` reads")]
+mod tcp_info;
 mod unverified;
 
 pub use clock::Clock;
@@ -35,3 +38,5 @@ pub use names::Names;
 pub use probe::{ProbeTarget, fetch, probe};
 pub use shutdown::{Shutdown, Task};
 pub use stream::{HostStream, connect, reset_on_drop};
+#[cfg(target_os = "linux")]
+pub use tcp_info::{TcpSegments, tcp_segments};

@@ -62,6 +62,7 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
     Snapshot {
         generation: 1,
         settings: Settings {
+            account_id: perigee_model::AccountId::default(),
             behaviour: Behaviour::Fast,
             client_ip: ClientIp::Auto,
             trusted_proxies: Vec::new(),
