@@ -75,6 +75,8 @@ pub(crate) struct Stack {
     pub(crate) pops: Arc<PopHosts>,
     pub(crate) front: Option<Arc<Front>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    /// What counts and logs the edge's flows.
+    edge_metrics: Option<perigee_edge::Metrics>,
     pub(crate) dns: Option<perigee_dns::Server>,
     pub(crate) regional: Regional,
     geography: Geography,
@@ -107,7 +109,7 @@ impl Stack {
         let crossings = Crossings::default();
 
         let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
-        let (mut front, mut proxy, mut dns) = (None, None, None);
+        let (mut front, mut proxy, mut dns, mut edge_metrics) = (None, None, None, None);
         if parts.front() {
             let pop = match &config.runtime.pop {
                 Some(code) => Some(atlas.find_pop(code.as_str()).ok_or_else(|| format!("no edge is called {code}"))?),
@@ -117,6 +119,8 @@ impl Stack {
             tokio::spawn(machine.clone().run(Host::new("front"), process.clone()));
             if parts.edge {
                 let metrics = perigee_edge::Metrics::register(&mut registry);
+                metrics.watch(&mut registry, &machine);
+                edge_metrics = Some(metrics.clone());
                 let started =
                     Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);
@@ -134,6 +138,7 @@ impl Stack {
             pops,
             front,
             proxy,
+            edge_metrics,
             dns,
             regional,
             geography,
@@ -242,6 +247,10 @@ impl Stack {
         }
         self.regional.drain_nodes();
         let (flows, requests) = tokio::join!(self.entry.finish(limit), self.regional.finish_nodes(limit));
+        if let Some(metrics) = self.edge_metrics.clone() {
+            // After the last flow's end; a disk that hangs does not hold the rest up.
+            let _ = tokio::task::spawn_blocking(move || metrics.close_flow_logs()).await;
+        }
         let targets = self.regional.finish_targets(limit).await;
         self.process.begin();
         flows + requests + targets

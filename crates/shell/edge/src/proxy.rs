@@ -2,20 +2,22 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perigee_geo::PopIndex;
 use perigee_model::{Snapshot, TransportProtocol};
 use perigee_net::{Clock, Crossings, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
 use serde::Serialize;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::flow::{establish, flow_of};
+use crate::meter::{FlowEnd, FlowMeter, FlowStart, MeteredFlow, tcp_totals};
 use crate::metrics::{DirectionLabels, FlowLabels, RefusalLabels};
-use crate::relay::{End, relay};
+use crate::relay::{End, Payload, relay};
 use crate::shares::Shares;
 use crate::{Front, Metrics};
 
@@ -65,6 +67,7 @@ pub struct Proxy {
     accepting: AtomicUsize,
     settled: Notify,
     shares: Shares,
+    meter: Mutex<FlowMeter>,
 }
 
 impl Proxy {
@@ -82,7 +85,9 @@ impl Proxy {
     ) -> io::Result<Arc<Self>> {
         let snapshot = front.view().snapshot.clone();
         let gate = Gate::new(snapshot.settings.limits.edge_flows, metrics.limit("edge_flows"));
+        let meter = Mutex::new(metrics.meter());
         let proxy = Arc::new(Self {
+            meter,
             front,
             pops,
             crossings,
@@ -186,6 +191,9 @@ impl Proxy {
 
     fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr), gone: &CancellationToken) {
         let Some(pass) = self.gate.enter() else {
+            if let Ok(flow) = flow_of(stream.socket(), peer) {
+                self.meter().refused(&self.front.view(), &flow);
+            }
             reset_on_drop(stream.socket());
             return;
         };
@@ -201,7 +209,7 @@ impl Proxy {
     async fn serve(&self, mut client: HostStream, peer: SocketAddr, _pass: Pass, gone: &CancellationToken) {
         let established = self.establish(&client, peer).await;
         self.leave(&self.connecting);
-        let (mut endpoint, host, labels, idle) = match established {
+        let (mut endpoint, host, labels, mut metered, idle) = match established {
             Ok(established) => established,
             Err(reason) => {
                 debug!(%peer, reason, "flow refused");
@@ -220,28 +228,37 @@ impl Proxy {
         };
         self.shares.note(&labels.region, self.clock.now());
         self.metrics.new_flows.get_or_create(&labels).inc();
-        let relay = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle, &self.shutdown));
-        let relayed = tokio::select! {
-            relayed = relay => relayed,
+        let payload = Payload::default();
+        let report = |client: &TcpStream| {
+            metered.progressed(&tcp_totals(client, payload.bytes_in(), payload.bytes_out()));
+        };
+        let relay = host.run(relay(client.socket_mut(), endpoint.socket_mut(), idle, &self.shutdown, &payload, report));
+        let end = tokio::select! {
+            end = relay => end,
             () = gone.cancelled() => None,
         };
-        let Some(relayed) = relayed else {
-            // The point of presence died with its flows, or the listener is gone from the configuration.
-            reset_on_drop(client.socket());
-            reset_on_drop(endpoint.socket());
-            return;
-        };
+        let totals = tcp_totals(client.socket(), payload.bytes_in(), payload.bytes_out());
         let count = |direction: &str, bytes| {
             self.metrics.bytes.get_or_create(&DirectionLabels { direction: direction.to_owned() }).inc_by(bytes);
         };
-        count("in", relayed.bytes_in);
-        count("out", relayed.bytes_out);
-        match relayed.end {
-            End::Closed => {}
-            End::Idle => {
+        count("in", totals.payload_in);
+        count("out", totals.payload_out);
+        metered.ended(
+            &totals,
+            match end {
+                Some(End::Closed) => FlowEnd::Closed,
+                Some(End::Idle) => FlowEnd::Idle,
+                Some(End::Broken(side)) => FlowEnd::Reset(side),
+                None => FlowEnd::ResetByEdge,
+            },
+        );
+        match end {
+            Some(End::Closed) => {}
+            Some(End::Idle) => {
                 self.metrics.idle_closed.inc();
             }
-            End::Broken => {
+            // One side is gone, or the point of presence died with its flows, or the listener left the configuration.
+            Some(End::Broken(_)) | None => {
                 reset_on_drop(client.socket());
                 reset_on_drop(endpoint.socket());
             }
@@ -252,24 +269,44 @@ impl Proxy {
         &self,
         client: &HostStream,
         peer: SocketAddr,
-    ) -> Result<(HostStream, Host, FlowLabels, std::time::Duration), &'static str> {
+    ) -> Result<(HostStream, Host, FlowLabels, MeteredFlow, std::time::Duration), &'static str> {
         let flow = flow_of(client.socket(), peer).map_err(|_| "client_gone")?;
         let view = self.front.view();
-        let connection = view.open(flow, self.clock.now()).map_err(|r| r.name())?;
+        let refused = |reason| {
+            self.meter().refused(&view, &flow);
+            reason
+        };
+        let connection = view.open(flow, self.clock.now()).map_err(|r| refused(r.name()))?;
         let host = self.pops.get(connection.pop());
-        let (accelerator, pop) = (connection.accelerator(), connection.pop());
+        let (accelerator, listener, pop) = (connection.accelerator(), connection.listener(), connection.pop());
         let moved_on = || {
             self.metrics.moved_on.inc();
         };
         let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
-        let (endpoint, candidate) = host.run(work).await.ok_or("pop_down")?.map_err(|r| r.name())?;
-        let lb = view.snapshot.load_balancer(candidate.load_balancer);
+        let joined = host.run(work).await.ok_or("pop_down").and_then(|joined| joined.map_err(|r| r.name()));
+        let (endpoint, candidate) = joined.map_err(refused)?;
+        let region = view.snapshot.accelerator(accelerator).listeners[listener].endpoint_groups[candidate.group].region;
         let labels = FlowLabels {
             accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
             pop: view.atlas.pops()[pop.0].code.to_string(),
-            region: view.snapshot.region(lb.region).code.to_string(),
+            region: view.snapshot.region(region).code.to_string(),
         };
-        Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
+        let metered = self.meter().started(&FlowStart {
+            view: &view,
+            accelerator,
+            listener,
+            region,
+            pop,
+            flow,
+            endpoint: candidate.address,
+            client_ip_preservation: candidate.client_ip_preservation,
+            source: endpoint.local_addr().ok(),
+        });
+        Ok((endpoint, host, labels, metered, view.snapshot.settings.timing.tcp_idle_timeout))
+    }
+
+    fn meter(&self) -> MutexGuard<'_, FlowMeter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

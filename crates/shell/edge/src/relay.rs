@@ -1,13 +1,15 @@
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use perigee_flow_log::REPORT_EVERY;
 use perigee_net::Shutdown;
 use tokio::io::{AsyncWriteExt, ErrorKind};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::Side;
 
 /// Bytes moved at once. A buffer exists only while bytes are in it, so that an idle flow holds none.
 const CHUNK: usize = 32 * 1024;
@@ -19,18 +21,27 @@ pub(crate) enum End {
     Closed,
     /// Nothing moved for the idle time-out.
     Idle,
-    /// One side reset or broke; the other is to be reset.
-    Broken,
+    /// This side reset or broke; the other is to be reset.
+    Broken(Side),
 }
 
-/// What a joined flow moved.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Relayed {
-    pub(crate) end: End,
-    /// Towards the endpoint.
-    pub(crate) bytes_in: u64,
-    /// Towards the client.
-    pub(crate) bytes_out: u64,
+/// What a joined flow has moved so far.
+#[derive(Debug, Default)]
+pub(crate) struct Payload {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Payload {
+    /// Bytes towards the endpoint.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes towards the client.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
 }
 
 /// A client that has not answered the endpoint's FIN by then does not hold the drain up (Perigee's choice).
@@ -39,7 +50,8 @@ const LAZY_CLIENT: Duration = Duration::from_secs(1);
 /// Joins two connections until both directions are finished, one breaks, or no payload moved for `idle`. While
 /// `shutdown` drains, an endpoint's end is the flow's end a second later, whatever the client does.
 ///
-/// A FIN of one side is passed on and the other direction goes on (half-close). TCP keep-alives are not payload.
+/// A FIN of one side is passed on and the other direction goes on (half-close). TCP keep-alives are not payload. What
+/// moves is in `payload` as it does, and `report` is called with the client's connection once in every capture window.
 ///
 /// Source: Global Accelerator developer guide, "Idle timeout"; `global-accelerator.md` section 10.
 pub(crate) async fn relay(
@@ -47,19 +59,28 @@ pub(crate) async fn relay(
     endpoint: &mut TcpStream,
     idle: Duration,
     shutdown: &Shutdown,
-) -> Relayed {
+    payload: &Payload,
+    mut report: impl FnMut(&TcpStream),
+) -> End {
     let start = Instant::now();
     let activity = Activity { start, last_ns: AtomicU64::new(0) };
-    let (bytes_in, bytes_out) = (AtomicU64::new(0), AtomicU64::new(0));
     let endpoint_ended = Notify::new();
     let (client_read, client_write) = client.split();
     let (endpoint_read, endpoint_write) = endpoint.split();
     let both = async {
-        tokio::try_join!(pump(client_read, endpoint_write, &activity, &bytes_in), async {
-            let done = pump(endpoint_read, client_write, &activity, &bytes_out).await;
+        let sides = (Side::Client, Side::Endpoint);
+        tokio::try_join!(pump(&client_read, endpoint_write, sides, &activity, &payload.bytes_in), async {
+            let sides = (Side::Endpoint, Side::Client);
+            let done = pump(&endpoint_read, client_write, sides, &activity, &payload.bytes_out).await;
             endpoint_ended.notify_one();
             done
         },)
+    };
+    let reports = async {
+        loop {
+            tokio::time::sleep(REPORT_EVERY).await;
+            report(client_read.as_ref());
+        }
     };
     let lazy = async {
         endpoint_ended.notified().await;
@@ -75,12 +96,12 @@ pub(crate) async fn relay(
             tokio::time::sleep_until(until).await;
         }
     };
-    let end = tokio::select! {
-        done = both => if done.is_ok() { End::Closed } else { End::Broken },
+    tokio::select! {
+        done = both => done.map_or_else(End::Broken, |_| End::Closed),
         () = quiet => End::Idle,
         () = lazy => End::Closed,
-    };
-    Relayed { end, bytes_in: bytes_in.into_inner(), bytes_out: bytes_out.into_inner() }
+        () = reports => End::Closed,
+    }
 }
 
 /// When payload last moved.
@@ -100,16 +121,23 @@ impl Activity {
     }
 }
 
-async fn pump(from: ReadHalf<'_>, mut to: WriteHalf<'_>, activity: &Activity, moved: &AtomicU64) -> io::Result<()> {
+/// Moves one direction until its end; the error is the side that broke.
+async fn pump(
+    from: &ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    (source, sink): (Side, Side),
+    activity: &Activity,
+    moved: &AtomicU64,
+) -> Result<(), Side> {
     loop {
-        from.readable().await?;
+        from.readable().await.map_err(|_| source)?;
         let mut chunk = vec![0; CHUNK];
         loop {
             match from.try_read(&mut chunk) {
-                Ok(0) => return to.shutdown().await,
+                Ok(0) => return to.shutdown().await.map_err(|_| sink),
                 Ok(n) => {
                     activity.note();
-                    to.write_all(&chunk[..n]).await?;
+                    to.write_all(&chunk[..n]).await.map_err(|_| sink)?;
                     moved.fetch_add(n as u64, Ordering::Relaxed);
                     activity.note();
                     if n < CHUNK {
@@ -117,7 +145,7 @@ async fn pump(from: ReadHalf<'_>, mut to: WriteHalf<'_>, activity: &Activity, mo
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(_) => return Err(source),
             }
         }
     }
@@ -141,7 +169,10 @@ mod tests {
         let (mut client, mut edge_client) = pair().await;
         let (mut edge_endpoint, mut endpoint) = pair().await;
         let relay = tokio::spawn(async move {
-            relay(&mut edge_client, &mut edge_endpoint, Duration::from_secs(60), &Shutdown::new()).await
+            let (payload, shutdown) = (Payload::default(), Shutdown::new());
+            let idle = Duration::from_secs(60);
+            let end = relay(&mut edge_client, &mut edge_endpoint, idle, &shutdown, &payload, |_| {}).await;
+            (end, payload.bytes_in(), payload.bytes_out())
         });
         client.write_all(b"question").await.expect("sent");
         client.shutdown().await.expect("half closed");
@@ -152,8 +183,7 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.expect("read to the end");
         assert_eq!((question.as_str(), answer.as_str()), ("question", "the answer"));
-        let relayed = relay.await.expect("joined");
-        assert_eq!((relayed.end, relayed.bytes_in, relayed.bytes_out), (End::Closed, 8, 10));
+        assert_eq!(relay.await.expect("joined"), (End::Closed, 8, 10));
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,19 +192,21 @@ mod tests {
         let (mut edge_endpoint, endpoint) = pair().await;
         let shutdown = Shutdown::new();
         drop(endpoint);
-        let mut relay =
-            std::pin::pin!(relay(&mut edge_client, &mut edge_endpoint, Duration::from_secs(340), &shutdown));
+        let (payload, idle) = (Payload::default(), Duration::from_secs(340));
+        let mut relay = std::pin::pin!(relay(&mut edge_client, &mut edge_endpoint, idle, &shutdown, &payload, |_| {}));
         let early = tokio::time::timeout(Duration::from_secs(60), &mut relay).await;
         assert!(early.is_err(), "half-closed flows live on while nothing drains");
         shutdown.begin();
-        assert_eq!(relay.await.end, End::Closed);
+        assert_eq!(relay.await, End::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flow_without_payload_ends_after_the_idle_time_out() {
         let (_client, mut edge_client) = pair().await;
         let (mut edge_endpoint, _endpoint) = pair().await;
-        let relayed = relay(&mut edge_client, &mut edge_endpoint, Duration::from_secs(340), &Shutdown::new()).await;
-        assert_eq!(relayed.end, End::Idle);
+        let (shutdown, payload, mut reports) = (Shutdown::new(), Payload::default(), 0);
+        let idle = Duration::from_secs(340);
+        let end = relay(&mut edge_client, &mut edge_endpoint, idle, &shutdown, &payload, |_| reports += 1).await;
+        assert_eq!((end, reports), (End::Idle, 6), "a report every 50 seconds");
     }
 }

@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::{Front, Metrics, PopHosts, Proxy};
 
+mod metering;
+
 /// A stack of two regions with one small server per node; Seoul is the second.
 struct Lab {
     front: Arc<Front>,
@@ -23,6 +25,7 @@ struct Lab {
     nodes: Vec<Host>,
     entry: SocketAddr,
     registry: Registry,
+    metrics: Metrics,
     crossings: Crossings,
     pops: Arc<PopHosts>,
 }
@@ -79,11 +82,11 @@ impl Lab {
         tokio::spawn(front.clone().run(Host::new("front"), shutdown.clone()));
         let (crossings, pops) = (Crossings::default(), Arc::new(PopHosts::default()));
         let metrics = Metrics::register(&mut registry);
-        let proxy = Proxy::start(front.clone(), pops.clone(), crossings.clone(), metrics, clock, shutdown.clone())
-            .await
-            .expect("it listens");
-        let lab =
-            Self { front, proxy, shutdown, nodes, entry: SocketAddr::new(entry, port), registry, crossings, pops };
+        metrics.watch(&mut registry, &front);
+        let (m, stop) = (metrics.clone(), shutdown.clone());
+        let started = Proxy::start(front.clone(), pops.clone(), crossings.clone(), m, clock, stop).await;
+        let (proxy, entry) = (started.expect("it listens"), SocketAddr::new(entry, port));
+        let lab = Self { front, proxy, shutdown, nodes, entry, registry, metrics, crossings, pops };
         lab.until(|lab| lab.front.view().health.load_balancers.iter().all(|h| h.is_healthy())).await;
         lab
     }

@@ -95,7 +95,7 @@ impl EdgeView {
     }
 
     /// The accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
-    pub(super) fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
+    pub fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         self.plan.listener(&self.snapshot, flow)
     }
 
