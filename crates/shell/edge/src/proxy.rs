@@ -263,11 +263,10 @@ impl Proxy {
         };
         let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
         let (endpoint, candidate) = host.run(work).await.ok_or("pop_down")?.map_err(|r| r.name())?;
-        let lb = view.snapshot.load_balancer(candidate.load_balancer);
         let labels = FlowLabels {
             accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
             pop: view.atlas.pops()[pop.0].code.to_string(),
-            region: view.snapshot.region(lb.region).code.to_string(),
+            region: view.snapshot.region(candidate.region).code.to_string(),
         };
         Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
     }
