@@ -5,11 +5,13 @@
 //! the driver of that machine (a DNS server drives it too), and [`Proxy`].
 
 mod checks;
+mod endpoints;
 mod events;
 mod flow;
 mod front;
 mod meter;
 mod metrics;
+mod probing;
 mod proxy;
 mod relay;
 mod shares;
@@ -17,6 +19,7 @@ mod shares;
 mod tests;
 
 pub use checks::CheckMetrics;
+pub use endpoints::EndpointMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
 pub use meter::{FlowEnd, FlowMeter, FlowStart, MeteredFlow, Side, tcp_totals};

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use perigee_dataplane::EdgeView;
+use perigee_dataplane::{EdgeView, Refusal};
 use perigee_flow_log::{
     Destination, EdgeSource, FlowIdentity, FlowLogger, FlowTotals, FlowWindow, LogStream, Transport,
 };
@@ -101,17 +101,21 @@ impl FlowMeter {
         MeteredFlow { counters, window, log }
     }
 
-    /// The edge reset a client before it had an endpoint. An address without a listener is nobody's and not counted.
-    pub fn refused(&mut self, view: &EdgeView, flow: &Flow) {
-        if let Some(route) = unjoined(view, flow) {
-            self.families.resets(&Dimensions::new(view, &route)).inc();
+    /// A client got no endpoint, for `reason` as `perigee_edge_refused_flows` has it. Of TCP it counts as dropped if no
+    /// endpoint has an address of its family, else as reset by the edge; UDP has neither. An address without a listener
+    /// is nobody's and not counted.
+    pub fn refused(&mut self, view: &EdgeView, flow: &Flow, reason: &str) {
+        if flow.protocol != TransportProtocol::Tcp {
+            return;
         }
-    }
-
-    /// A flow was dropped because no endpoint has an address of its family.
-    pub fn dropped(&mut self, view: &EdgeView, flow: &Flow) {
-        if let Some(route) = unjoined(view, flow) {
-            self.families.dropped(&Dimensions::new(view, &route)).inc();
+        let Ok((accelerator, listener)) = view.listener(flow) else { return };
+        let pop = view.pop_of(view.atlas.locate(flow.client.ip()).place_index);
+        let route = Route { accelerator, listener, region: None, pop, address: flow.destination.ip() };
+        let labels = Dimensions::new(view, &route);
+        if reason == Refusal::NoIpv6Endpoint.name() {
+            self.families.dropped(&labels).inc();
+        } else {
+            self.families.resets(&labels).inc();
         }
     }
 
@@ -134,13 +138,6 @@ impl FlowMeter {
         };
         self.streams.entry(index).or_insert_with(make).clone()
     }
-}
-
-/// The way of a flow that got no endpoint, to the edge that took it.
-fn unjoined(view: &EdgeView, flow: &Flow) -> Option<Route> {
-    let (accelerator, listener) = view.listener(flow).ok()?;
-    let pop = view.pop_of(view.atlas.locate(flow.client.ip()).place_index);
-    Some(Route { accelerator, listener, region: None, pop, address: flow.destination.ip() })
 }
 
 fn identity(start: &FlowStart<'_>) -> FlowIdentity {

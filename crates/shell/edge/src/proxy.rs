@@ -192,7 +192,7 @@ impl Proxy {
     fn take(self: &Arc<Self>, (stream, peer): (HostStream, SocketAddr), gone: &CancellationToken) {
         let Some(pass) = self.gate.enter() else {
             if let Ok(flow) = flow_of(stream.socket(), peer) {
-                self.meter().refused(&self.front.view(), &flow);
+                self.meter().refused(&self.front.view(), &flow, "limit");
             }
             reset_on_drop(stream.socket());
             return;
@@ -273,7 +273,7 @@ impl Proxy {
         let flow = flow_of(client.socket(), peer).map_err(|_| "client_gone")?;
         let view = self.front.view();
         let refused = |reason| {
-            self.meter().refused(&view, &flow);
+            self.meter().refused(&view, &flow, reason);
             reason
         };
         let connection = view.open(flow, self.clock.now()).map_err(|r| refused(r.name()))?;
@@ -285,17 +285,16 @@ impl Proxy {
         let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
         let joined = host.run(work).await.ok_or("pop_down").and_then(|joined| joined.map_err(|r| r.name()));
         let (endpoint, candidate) = joined.map_err(refused)?;
-        let region = view.snapshot.accelerator(accelerator).listeners[listener].endpoint_groups[candidate.group].region;
         let labels = FlowLabels {
             accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
             pop: view.atlas.pops()[pop.0].code.to_string(),
-            region: view.snapshot.region(region).code.to_string(),
+            region: view.snapshot.region(candidate.region).code.to_string(),
         };
         let metered = self.meter().started(&FlowStart {
             view: &view,
             accelerator,
             listener,
-            region,
+            region: candidate.region,
             pop,
             flow,
             endpoint: candidate.address,

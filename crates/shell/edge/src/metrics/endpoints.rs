@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use perigee_dataplane::EdgeView;
+use perigee_health::HealthState;
 use perigee_model::{AcceleratorIndex, RegionIndex};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -53,7 +54,7 @@ impl Endpoints {
     /// is nearest to.
     pub(super) fn show_flows(&self, view: &EdgeView) {
         let pop = view.pop_of(view.atlas.here());
-        for (accelerator, listener, region) in enabled(view) {
+        for Group { listener: (accelerator, listener), region, .. } in enabled(view) {
             for address in &view.snapshot.accelerator(accelerator).addresses {
                 let route = Route { accelerator, listener, region: Some(region), pop, address: *address };
                 self.flows.show(&Dimensions::new(view, &route));
@@ -69,36 +70,44 @@ struct Counts {
     unhealthy: usize,
 }
 
-/// The endpoint groups of enabled accelerators, by position: accelerator, listener, region.
-fn enabled(view: &EdgeView) -> impl Iterator<Item = (AcceleratorIndex, usize, RegionIndex)> {
+/// A group of an enabled accelerator.
+struct Group {
+    /// Its listener: accelerator and position in it.
+    listener: (AcceleratorIndex, usize),
+    /// Its position in the listener.
+    position: usize,
+    region: RegionIndex,
+}
+
+fn enabled(view: &EdgeView) -> impl Iterator<Item = Group> {
     let accelerators = view.snapshot.accelerators.iter().enumerate().filter(|(_, a)| a.enabled);
-    accelerators.flat_map(|(index, accelerator)| {
-        accelerator.listeners.iter().enumerate().flat_map(move |(listener, l)| {
-            l.endpoint_groups.iter().map(move |group| (AcceleratorIndex(index), listener, group.region))
-        })
+    let listeners = accelerators.flat_map(|(index, accelerator)| {
+        accelerator.listeners.iter().enumerate().map(move |(at, listener)| ((AcceleratorIndex(index), at), listener))
+    });
+    listeners.flat_map(|(at, listener)| {
+        let groups = listener.endpoint_groups.iter().enumerate();
+        groups.map(move |(position, group)| Group { listener: at, position, region: group.region })
     })
 }
 
 fn groups(view: &EdgeView) -> Vec<(GroupLabels, Counts)> {
-    let mut groups = Vec::new();
-    for (index, position, region) in enabled(view) {
-        let accelerator = view.snapshot.accelerator(index);
-        let endpoint_groups = &accelerator.listeners[position].endpoint_groups;
+    let counted = enabled(view).map(|Group { listener: at, position, region }| {
+        let accelerator = view.snapshot.accelerator(at.0);
         let mut counts = Counts::default();
-        for endpoint in endpoint_groups.iter().filter(|g| g.region == region).flat_map(|g| &g.endpoints) {
-            match view.health.load_balancers[endpoint.load_balancer.0].effective() {
-                perigee_health::HealthState::Healthy => counts.healthy += 1,
-                perigee_health::HealthState::Unhealthy => counts.unhealthy += 1,
-                perigee_health::HealthState::Initial => {}
+        for endpoint in 0..accelerator.listeners[at.1].endpoint_groups[position].endpoints.len() {
+            match view.endpoint_state(at, position, endpoint) {
+                HealthState::Healthy => counts.healthy += 1,
+                HealthState::Unhealthy => counts.unhealthy += 1,
+                HealthState::Initial => {}
             }
         }
         let labels = GroupLabels {
             accelerator: accelerator.id().to_string(),
             accelerator_name: accelerator.name.to_string(),
-            listener: listener(view, index, position),
+            listener: listener(view, at.0, at.1),
             endpoint_group: view.snapshot.region(region).code.to_string(),
         };
-        groups.push((labels, counts));
-    }
-    groups
+        (labels, counts)
+    });
+    counted.collect()
 }

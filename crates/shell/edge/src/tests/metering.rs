@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use perigee_flow_log::{Direction, EdgeSource, FlowRecord, LogStatus};
 use perigee_model::{AccountId, FlowLogFormat, FlowLogs};
+use perigee_steering::Flow;
 
 use super::*;
 
@@ -228,4 +229,25 @@ async fn endpoints_are_counted_by_their_health_and_flows_from_zero() {
     next.accelerators[0].enabled = false;
     lab.apply(next).await;
     assert_eq!(sum(&lab, "healthy_endpoint_count", &[]), 0, "only while the accelerator is enabled");
+}
+
+#[tokio::test]
+async fn an_ipv6_flow_without_an_ipv6_endpoint_counts_as_dropped_and_not_as_reset() {
+    let lab = Lab::start(|_| {}).await;
+    let mut snapshot = Snapshot::clone(&lab.front.view().snapshot);
+    let address: IpAddr = [0xfd00_u16, 0, 0, 0, 0, 0, 0, 1].into();
+    snapshot.accelerators[0].addresses.push(address);
+    let snapshot = Arc::new(snapshot);
+    let front = Front::new(snapshot.clone(), atlas(&snapshot), None, Clock::new());
+    let flow = Flow::tcp("[2001:db8::1]:4000".parse().expect("an address"), SocketAddr::new(address, lab.entry.port()));
+    let reason = match front.view().open(flow, perigee_model::Instant::START) {
+        Err(refusal) => refusal.name(),
+        Ok(_) => panic!("the load balancers have no IPv6 addresses"),
+    };
+    lab.metrics.meter().refused(&front.view(), &flow, reason);
+    let ipv6 = ["network_protocol=\"IPv6\"", "accelerator_ip_address=\"fd00::1\""];
+    assert_eq!(sum(&lab, "flows_dropped_no_endpoint_found", &ipv6), 1);
+    assert_eq!(sum(&lab, "tcp_aga_reset_count", &[]), 0);
+    lab.metrics.meter().refused(&front.view(), &Flow::udp(flow.client, flow.destination), reason);
+    assert_eq!(sum(&lab, "flows_dropped_no_endpoint_found", &[]), 1, "UDP was counted");
 }
