@@ -9,7 +9,7 @@ use perigee_model::{
     EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
     LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Matcher, PortRange, ProbeProtocol,
     Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex, TargetGroupName,
-    ThresholdCount, TrafficDial, Weight, ZoneName,
+    ThresholdCount, TrafficDial, TransportProtocol, Weight, ZoneName,
 };
 
 use crate::{Scenario, StackShape};
@@ -82,6 +82,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
             addresses: [[10, 255, 1, 1].into(), [10, 255, 2, 1].into()],
             enabled: true,
             listeners: vec![AcceleratorListener {
+                protocol: TransportProtocol::Tcp,
                 port_ranges: vec![PortRange { from_port: PORT, to_port: PORT }],
                 client_affinity: affinity,
                 endpoint_groups: groups,

@@ -48,17 +48,16 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The five-tuple of a TCP flow.
+    /// The five-tuple of a flow; `protocol` is the number in its IP header, 6 for TCP and 17 for UDP.
     ///
     /// Source: Global Accelerator developer guide, "Client affinity"; the byte order is Perigee's choice.
-    pub fn five_tuple(source: SocketAddr, destination: SocketAddr) -> Self {
-        const TCP: u8 = 6;
+    pub fn five_tuple(source: SocketAddr, destination: SocketAddr, protocol: u8) -> Self {
         let mut key = Self { bytes: [0; 38], length: 0 };
         key.push_ip(source.ip());
         key.push(&source.port().to_be_bytes());
         key.push_ip(destination.ip());
         key.push(&destination.port().to_be_bytes());
-        key.push(&[TCP]);
+        key.push(&[protocol]);
         key
     }
 
@@ -137,7 +136,7 @@ mod tests {
 
     fn key(n: u32) -> FlowKey {
         let [a, b, c, d] = n.to_be_bytes();
-        FlowKey::five_tuple(([10, a, b, c], 1024 + u16::from(d)).into(), ([127, 75, 2, 1], 8080).into())
+        FlowKey::five_tuple(([10, a, b, c], 1024 + u16::from(d)).into(), ([127, 75, 2, 1], 8080).into(), 6)
     }
 
     fn pick(seed: &Seed, key: &FlowKey, candidates: &[(&'static str, f64)]) -> usize {
@@ -199,6 +198,7 @@ mod tests {
         assert_eq!(FlowKey::two_tuple(a, b).as_bytes(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(FlowKey::address(a).as_bytes(), [1, 2, 3, 4]);
         let v6 = SocketAddr::new([0_u16; 8].into(), 1);
-        assert_eq!(FlowKey::five_tuple(v6, v6).as_bytes().len(), 37);
+        assert_eq!(FlowKey::five_tuple(v6, v6, 6).as_bytes().len(), 37);
+        assert_ne!(FlowKey::five_tuple(v6, v6, 6), FlowKey::five_tuple(v6, v6, 17), "TCP and UDP are two flows");
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -15,21 +16,58 @@ pub struct Accelerator {
     pub addresses: [IpAddr; 2],
     /// A disabled accelerator refuses new flows and resets established ones.
     pub enabled: bool,
-    /// The listeners; no two share a port.
+    /// The listeners; no two of one protocol share a port.
     pub listeners: Vec<AcceleratorListener>,
 }
 
-/// A listener of an accelerator: TCP ports and the endpoint groups behind them.
+/// A listener of an accelerator: ports of one protocol and the endpoint groups behind them.
 ///
-/// Source: Global Accelerator API, `Listener`. UDP listeners are refused by the configuration so far.
+/// Source: Global Accelerator API, `Listener`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AcceleratorListener {
+    /// What it takes; the same port on a TCP and a UDP listener of one accelerator is legal.
+    pub protocol: TransportProtocol,
     /// One to ten ranges.
     pub port_ranges: Vec<PortRange>,
     /// Whether one client sticks to one endpoint.
     pub client_affinity: ClientAffinity,
     /// At most one group per region.
     pub endpoint_groups: Vec<EndpointGroup>,
+}
+
+/// What a listener or a flow speaks (Global Accelerator API, `Protocol`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TransportProtocol {
+    /// Connections, which the edge terminates. The default.
+    #[default]
+    Tcp,
+    /// Datagrams, which the edge passes on.
+    Udp,
+}
+
+impl TransportProtocol {
+    /// Its number in an IP header (IANA, "Assigned Internet Protocol Numbers").
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// Its name in the API: `TCP` or `UDP`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
+impl fmt::Display for TransportProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// Ports `from_port` to `to_port`, both inclusive, 1 to 65535.

@@ -8,7 +8,7 @@ use crate::{
     EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
     LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange,
     ProbeProtocol, Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex,
-    TargetGroupName, ThresholdCount, TrafficDial, Weight, ZoneName,
+    TargetGroupName, ThresholdCount, TrafficDial, TransportProtocol, Weight, ZoneName,
 };
 
 /// A snapshot of `codes` (ascending): region `i` has the load balancer `shop` on 127.0.`i`.1 and 127.0.`i`.2, the
@@ -53,6 +53,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
             addresses: [[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
             enabled: true,
             listeners: vec![AcceleratorListener {
+                protocol: TransportProtocol::Tcp,
                 port_ranges: vec![PortRange { from_port: 8080, to_port: 8080 }],
                 client_affinity: ClientAffinity::None,
                 endpoint_groups: indices().map(group).collect(),

@@ -20,6 +20,7 @@ mod time;
 
 pub use accelerator::{
     Accelerator, AcceleratorListener, ClientAffinity, Endpoint, EndpointGroup, PortOverride, PortRange,
+    TransportProtocol,
 };
 pub use dns_zone::{DnsZone, LatencyName};
 pub use load_balancer::{

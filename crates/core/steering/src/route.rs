@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use perigee_balance::{FlowKey, Seed, best, best_of_equals, ranked};
 use perigee_health::View;
-use perigee_model::{AcceleratorListener, ClientAffinity, Endpoint, Snapshot};
+use perigee_model::{AcceleratorListener, ClientAffinity, Endpoint, Snapshot, TransportProtocol};
 
 use crate::dial::{Step, first_group};
 use crate::{Decision, GroupOrder, Note, Outcome, RouteReason, Trace};
@@ -10,13 +10,32 @@ use crate::{Decision, GroupOrder, Note, Outcome, RouteReason, Trace};
 /// Groups looked at before failing open (Global Accelerator developer guide, "Failover for unhealthy endpoints").
 const CLOSEST_GROUPS: usize = 3;
 
-/// A TCP flow as an edge sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A flow as an edge sees it: the five-tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
+    /// What it speaks.
+    pub protocol: TransportProtocol,
     /// The client.
     pub client: SocketAddr,
     /// The accelerator's address and port it connected to.
     pub destination: SocketAddr,
+}
+
+impl Flow {
+    /// A TCP flow.
+    pub const fn tcp(client: SocketAddr, destination: SocketAddr) -> Self {
+        Self { protocol: TransportProtocol::Tcp, client, destination }
+    }
+
+    /// A UDP flow.
+    pub const fn udp(client: SocketAddr, destination: SocketAddr) -> Self {
+        Self { protocol: TransportProtocol::Udp, client, destination }
+    }
+
+    /// The five-tuple as the hash takes it.
+    fn five_tuple(&self) -> FlowKey {
+        FlowKey::five_tuple(self.client, self.destination, self.protocol.number())
+    }
 }
 
 /// The accelerator's law for one listener, seen from one edge: dial, weight, affinity, failover, fail open.
@@ -82,7 +101,7 @@ impl<'a> Router<'a> {
         let step = |group: usize| Step { group, dial: groups[group].traffic_dial, empty: false };
         let draw = |group: usize| {
             let key = match self.listener.client_affinity {
-                ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
+                ClientAffinity::None => flow.five_tuple(),
                 ClientAffinity::SourceIp => FlowKey::address(flow.client.ip()),
             };
             let region = self.snapshot.region(groups[group].region).code.as_str();
@@ -98,7 +117,7 @@ impl<'a> Router<'a> {
     /// The key of the choice inside a group.
     pub(crate) fn endpoint_key(&self, flow: &Flow) -> FlowKey {
         match self.listener.client_affinity {
-            ClientAffinity::None => FlowKey::five_tuple(flow.client, flow.destination),
+            ClientAffinity::None => flow.five_tuple(),
             ClientAffinity::SourceIp => FlowKey::two_tuple(flow.client.ip(), flow.destination.ip()),
         }
     }

@@ -8,7 +8,7 @@ use crate::listeners;
 use crate::names::{check_elb_name, check_host_address};
 use crate::reader::{Node, Table};
 use crate::regions::Scope;
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Transport};
 
 /// Attributes that the original has and Perigee does not yet, with the values that change nothing
 /// (`spec/alb.md` section 2).
@@ -96,9 +96,9 @@ fn load_balancer(
     for (node, place) in &nodes {
         let owner = format!("load balancer {name} of {}", scope.code);
         for listener in &listeners {
-            sockets.claim(place, node.address, listener.port..=listener.port, format!("{owner}, its listener"));
+            sockets.claim(place, Transport::Tcp, node.address, listener.port..=listener.port, format!("{owner}, its listener"));
         }
-        sockets.claim(place, node.address, node.status_port..=node.status_port, format!("{owner}, its status port"));
+        sockets.claim(place, Transport::Tcp, node.address, node.status_port..=node.status_port, format!("{owner}, its status port"));
     }
     Some(LoadBalancer {
         name: LoadBalancerName::new(name),

@@ -130,5 +130,5 @@ fn failure_of(error: &io::Error) -> ConnectFailure {
 
 /// The flow of an accepted connection.
 pub(crate) fn flow_of(client: &TcpStream, peer: SocketAddr) -> io::Result<Flow> {
-    Ok(Flow { client: peer, destination: client.local_addr()? })
+    Ok(Flow::tcp(peer, client.local_addr()?))
 }

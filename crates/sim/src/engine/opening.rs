@@ -40,7 +40,7 @@ impl Engine<'_> {
             Mode::Up => {}
         }
         let front = self.front_of(pop);
-        let flow = Flow { client, destination: self.destination(index) };
+        let flow = Flow::tcp(client, self.destination(index));
         let view = self.fronts[front].edge.view().clone();
         let opened = view.open_at(flow, self.sources[source].place, self.now);
         let mut connection = match opened {

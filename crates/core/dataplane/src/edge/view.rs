@@ -94,7 +94,7 @@ impl EdgeView {
         self.atlas.nearest_pop(place, |pop| !self.dead_pops.contains(&pop)).unwrap_or(nearest)
     }
 
-    /// The accelerator and listener of an address and port. Errors: there is none, or it is disabled.
+    /// The accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
     pub(super) fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         self.plan.listener(&self.snapshot, flow)
     }

@@ -92,7 +92,7 @@ impl World {
 fn flow(n: u32) -> Flow {
     let client =
         SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + n / 50).into(), 1024 + u16::try_from(n % 50).unwrap_or(0));
-    Flow { client, destination: ([127, 75, 2, 1], 8080).into() }
+    Flow::tcp(client, ([127, 75, 2, 1], 8080).into())
 }
 
 fn within(got: u32, n: u32, share: f64) {
@@ -180,6 +180,7 @@ fn t11_source_ip_affinity_keeps_one_group_over_ports_and_both_addresses() {
         for port in 1..50 {
             for address in [[127, 75, 2, 1], [127, 99, 83, 1]] {
                 let flow = Flow {
+                    protocol: TransportProtocol::Tcp,
                     client: SocketAddr::new(Ipv4Addr::from(0x0a00_0000 + client).into(), 1000 + port),
                     destination: (address, 8080).into(),
                 };

@@ -39,7 +39,7 @@ impl Engine<'_> {
         let (view, decision, pop) = (connection.view(), connection.decision(), connection.pop());
         let now = self.now;
         let destination = self.destination(index);
-        let flow = Flow { client, destination };
+        let flow = Flow::tcp(client, destination);
         let mut wrong = |rule, text| {
             let asked = Asked { method: "GET", host: None, path: "/" };
             let explained = Explanation::new(view, &flow, &asked, |_, _| None);
