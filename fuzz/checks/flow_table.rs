@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use perigee_dataplane::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows, UdpTuple};
+use perigee_dataplane::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows};
 use perigee_model::Instant;
+use perigee_steering::Flow;
 
 /// What can happen to a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// A client's datagram: opens a flow where none is found.
     Datagram { client: u8, destination: u8 },
     /// An endpoint's datagram, for one of the flows ever opened.
@@ -40,23 +41,23 @@ fn event([kind, a, b]: [u8; 3]) -> Event {
 }
 
 /// The same, of an input of the fuzzer; an event is three octets.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     check_events(bytes.as_chunks::<3>().0.iter().map(|octets| event(*octets)));
 }
 
 /// Few clients of either family and few listeners, so that they meet again.
-fn tuple(client: u8, destination: u8) -> UdpTuple {
+fn flow_of(client: u8, destination: u8) -> Flow {
     let (host, port) = (client % 3, 1_000 + u16::from(client / 3 % 8));
     let client: SocketAddr = match host {
         0 => ([127, 0, 0, 1], port).into(),
         1 => ([127, 0, 0, 2], port).into(),
         _ => (std::net::Ipv6Addr::LOCALHOST, port).into(),
     };
-    UdpTuple { client, destination: ([127, 75, 2, 1], 1 + u16::from(destination % 3)).into() }
+    Flow::udp(client, ([127, 75, 2, 1], 1 + u16::from(destination % 3)).into())
 }
 
 struct Entry {
-    tuple: UdpTuple,
+    flow: Flow,
     id: UdpFlowId,
     value: u64,
     last: Instant,
@@ -88,13 +89,13 @@ impl Model {
     }
 
     fn end(&mut self, at: usize, why: UdpEnd) -> EndedUdpFlow<u64> {
-        let Entry { tuple, value, last, .. } = self.flows.remove(at);
-        EndedUdpFlow { tuple, flow: value, last, why }
+        let Entry { flow, value, last, .. } = self.flows.remove(at);
+        EndedUdpFlow { flow, kept: value, last, why }
     }
 
-    /// What has to end before a flow of `tuple` is opened.
-    fn make_room(&mut self, tuple: &UdpTuple) -> Option<EndedUdpFlow<u64>> {
-        if let Some(at) = self.flows.iter().position(|entry| entry.tuple == *tuple) {
+    /// What has to end before `flow` is opened.
+    fn make_room(&mut self, flow: &Flow) -> Option<EndedUdpFlow<u64>> {
+        if let Some(at) = self.flows.iter().position(|entry| entry.flow == *flow) {
             return Some(self.end(at, UdpEnd::Idle));
         }
         (self.flows.len() >= self.limit).then(|| {
@@ -115,7 +116,7 @@ impl Model {
 }
 
 /// Plays `events` on both; panics where they differ.
-pub fn check_events(events: impl IntoIterator<Item = Event>) {
+pub(crate) fn check_events(events: impl IntoIterator<Item = Event>) {
     const LIMIT: u32 = 4;
     const IDLE: Duration = Duration::from_secs(30);
     let mut table: UdpFlows<u64> = UdpFlows::new(LIMIT, IDLE, 7);
@@ -126,16 +127,16 @@ pub fn check_events(events: impl IntoIterator<Item = Event>) {
         let nth = |flow: u8| opened.get(usize::from(flow) % opened.len().max(1)).copied();
         match event {
             Event::Datagram { client, destination } => {
-                let tuple = tuple(client, destination);
-                let found = table.find(&tuple, now);
-                let expected = model.living(|entry| entry.tuple == tuple).map(|at| model.renew(at));
+                let flow = flow_of(client, destination);
+                let found = table.find(&flow, now);
+                let expected = model.living(|entry| entry.flow == flow).map(|at| model.renew(at));
                 assert_eq!(found, expected);
                 if found.is_none() {
                     let value = opened.len() as u64;
-                    let (id, ended) = table.open(tuple, value, now);
-                    assert_eq!(ended, model.make_room(&tuple));
+                    let (id, ended) = table.open(flow, value, now);
+                    assert_eq!(ended, model.make_room(&flow));
                     assert!(!opened.contains(&id), "{id:?} was given before");
-                    model.flows.push(Entry { tuple, id, value, last: now });
+                    model.flows.push(Entry { flow, id, value, last: now });
                     opened.push(id);
                 }
             }
@@ -159,10 +160,10 @@ pub fn check_events(events: impl IntoIterator<Item = Event>) {
                 (model.limit, model.idle) = (usize::from(flows).max(1), idle);
             }
             Event::Forget { destination } => {
-                let gone = tuple(0, destination).destination;
-                let ended = table.forget(|tuple, _| tuple.destination == gone);
+                let gone = flow_of(0, destination).destination;
+                let ended = table.forget(|flow, _| flow.destination == gone);
                 let mut expected = Vec::new();
-                while let Some(at) = model.flows.iter().position(|entry| entry.tuple.destination == gone) {
+                while let Some(at) = model.flows.iter().position(|entry| entry.flow.destination == gone) {
                     expected.push(model.end(at, UdpEnd::Forgotten));
                 }
                 assert_eq!(ended, expected);
@@ -178,7 +179,7 @@ pub fn check_events(events: impl IntoIterator<Item = Event>) {
         assert_eq!(table.poll_timeout(), model.flows.first().map(|entry| entry.last + model.idle));
         for entry in &model.flows {
             assert_eq!(table.get(entry.id), Some(&entry.value));
-            assert_eq!(table.tuple(entry.id), Some(&entry.tuple));
+            assert_eq!(table.flow(entry.id), Some(&entry.flow));
         }
         let is_living = |id: &&UdpFlowId| model.flows.iter().any(|entry| entry.id == **id);
         assert!(opened.iter().filter(|id| !is_living(id)).all(|id| table.get(*id).is_none()));

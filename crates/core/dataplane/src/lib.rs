@@ -15,7 +15,7 @@ pub use balancer::{
 };
 pub use edge::{
     ChosenEndpoint, ConnectFailure, Connection, ConsideredGroup, Edge, EdgeView, NameExplanation, Output, Refusal,
-    RouteExplanation,
+    RouteExplanation, UdpRoute, binds_client_address,
 };
 pub use explanation::{Asked, Explanation};
-pub use udp_flows::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows, UdpTuple};
+pub use udp_flows::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows};

@@ -5,22 +5,13 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use perigee_model::Instant;
+use perigee_steering::Flow;
 
 use index::Index;
 use slab::Slab;
-
-/// A UDP flow's addresses: with the protocol, its five-tuple.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UdpTuple {
-    /// The client.
-    pub client: SocketAddr,
-    /// The accelerator's address and port that it sends to.
-    pub destination: SocketAddr,
-}
 
 /// A flow of a table as long as it lives. Never given twice: that of a flow that is over finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +36,9 @@ impl UdpFlowId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedUdpFlow<F> {
     /// Its addresses.
-    pub tuple: UdpTuple,
+    pub flow: Flow,
     /// What the driver kept with it.
-    pub flow: F,
+    pub kept: F,
     /// When its last datagram came, either way.
     pub last: Instant,
     /// Why.
@@ -95,8 +86,7 @@ impl<F> UdpFlows<F> {
     /// An empty table for `limit` flows at most (at least one) that end after `idle` of silence. `seed` keys the hash
     /// of addresses, which strangers choose: take it from the system's entropy where strangers are.
     pub fn new(limit: u32, idle: Duration, seed: u128) -> Self {
-        let mut flows =
-            Self { index: Index::new(seed), slab: Slab::default(), limit: 1, idle, latest: Instant::START };
+        let mut flows = Self { index: Index::new(seed), slab: Slab::default(), limit: 1, idle, latest: Instant::START };
         flows.set_limits(limit, idle);
         flows
     }
@@ -119,9 +109,9 @@ impl<F> UdpFlows<F> {
 
     /// The flow that a client's datagram belongs to, which lives longer by that; none if the datagram is the first of
     /// one, also after too long a silence. Then route it and [`Self::open`].
-    pub fn find(&mut self, tuple: &UdpTuple, now: Instant) -> Option<UdpFlowId> {
+    pub fn find(&mut self, flow: &Flow, now: Instant) -> Option<UdpFlowId> {
         let now = self.advance(now);
-        let place = self.index.get(tuple)?;
+        let place = self.index.get(flow)?;
         self.renew(place, now)
     }
 
@@ -129,9 +119,9 @@ impl<F> UdpFlows<F> {
     /// been silent for too long, or beyond the limit the one that has been silent for longest.
     ///
     /// A living flow of the same addresses is forgotten for it; [`Self::find`] would have found it.
-    pub fn open(&mut self, tuple: UdpTuple, flow: F, now: Instant) -> (UdpFlowId, Option<EndedUdpFlow<F>>) {
+    pub fn open(&mut self, flow: Flow, kept: F, now: Instant) -> (UdpFlowId, Option<EndedUdpFlow<F>>) {
         let now = self.advance(now);
-        let ended = match self.index.get(&tuple) {
+        let ended = match self.index.get(&flow) {
             Some(before) => {
                 let why = if self.is_over(before, now) { UdpEnd::Idle } else { UdpEnd::Forgotten };
                 self.end(before, why)
@@ -145,15 +135,15 @@ impl<F> UdpFlows<F> {
             }
             None => None,
         };
-        let (place, generation) = self.slab.insert(tuple, flow, now);
-        self.index.insert(tuple, place);
+        let (place, generation) = self.slab.insert(flow, kept, now);
+        self.index.insert(flow, place);
         (UdpFlowId { place, generation }, ended)
     }
 
     /// A flow whose endpoint has sent a datagram, which lives longer by that; none if it is over.
     pub fn touch(&mut self, id: UdpFlowId, now: Instant) -> Option<&mut F> {
         let now = self.advance(now);
-        self.slab.tuple(id.place, id.generation)?;
+        self.slab.flow(id.place, id.generation)?;
         self.renew(id.place, now)?;
         self.get_mut(id)
     }
@@ -169,13 +159,13 @@ impl<F> UdpFlows<F> {
     }
 
     /// A flow's addresses; none if it is over.
-    pub fn tuple(&self, id: UdpFlowId) -> Option<&UdpTuple> {
-        self.slab.tuple(id.place, id.generation)
+    pub fn flow(&self, id: UdpFlowId) -> Option<&Flow> {
+        self.slab.flow(id.place, id.generation)
     }
 
     /// Ends a flow that the driver cannot serve. None: it is over already.
     pub fn remove(&mut self, id: UdpFlowId) -> Option<EndedUdpFlow<F>> {
-        self.slab.tuple(id.place, id.generation)?;
+        self.slab.flow(id.place, id.generation)?;
         self.end(id.place, UdpEnd::Forgotten)
     }
 
@@ -200,12 +190,12 @@ impl<F> UdpFlows<F> {
 
     /// Ends every flow that `is_gone` names, those silent for longest first. Goes through all flows: for a change of
     /// the configuration, not for a datagram.
-    pub fn forget(&mut self, mut is_gone: impl FnMut(&UdpTuple, &F) -> bool) -> Vec<EndedUdpFlow<F>> {
+    pub fn forget(&mut self, mut is_gone: impl FnMut(&Flow, &F) -> bool) -> Vec<EndedUdpFlow<F>> {
         let mut gone = Vec::new();
         let mut next = self.slab.oldest();
         while let Some(place) = next {
             next = self.slab.younger(place);
-            if self.slab.at(place).is_some_and(|(tuple, flow)| is_gone(tuple, flow)) {
+            if self.slab.at(place).is_some_and(|(flow, kept)| is_gone(flow, kept)) {
                 gone.extend(self.end(place, UdpEnd::Forgotten));
             }
         }
@@ -231,8 +221,8 @@ impl<F> UdpFlows<F> {
     }
 
     fn end(&mut self, place: u32, why: UdpEnd) -> Option<EndedUdpFlow<F>> {
-        let (tuple, flow, last) = self.slab.remove(place)?;
-        self.index.remove(&tuple);
-        Some(EndedUdpFlow { tuple, flow, last, why })
+        let (flow, kept, last) = self.slab.remove(place)?;
+        self.index.remove(&flow);
+        Some(EndedUdpFlow { flow, kept, last, why })
     }
 }

@@ -14,9 +14,11 @@ mod relay;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 pub use checks::CheckMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
 pub use metrics::Metrics;
 pub use proxy::{PopHosts, Proxy, ProxyStatus};
+pub use udp::{UdpMetrics, UdpProxy, UdpStatus};

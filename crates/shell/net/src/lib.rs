@@ -24,7 +24,8 @@ pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
 #[cfg(target_os = "linux")]
 pub use datagrams::{
-    DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, Sent, StopReceiver, StopSender, stop_signal,
+    ConnectedSocket, DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, PacketBatch, Passed, Sent,
+    StopReceiver, StopSender, stop_signal,
 };
 pub use dns_probe::DnsProber;
 pub use fault::Fault;

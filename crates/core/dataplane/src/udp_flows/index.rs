@@ -1,15 +1,14 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
+use perigee_steering::Flow;
 use siphasher::sip::SipHasher13;
-
-use super::UdpTuple;
 
 /// Where in the slab the flow of which addresses is.
 ///
 /// Looked up by key alone and never gone through, so its order is nobody's business.
 #[derive(Debug)]
-pub(super) struct Index(HashMap<UdpTuple, u32, Keyed>);
+pub(super) struct Index(HashMap<Flow, u32, Keyed>);
 
 /// The table's own key: clients choose their addresses, and with a known hash they could choose such as collide.
 #[derive(Clone, Debug)]
@@ -28,15 +27,15 @@ impl Index {
         Self(HashMap::with_hasher(Keyed(seed as u64, (seed >> 64) as u64)))
     }
 
-    pub(super) fn get(&self, tuple: &UdpTuple) -> Option<u32> {
-        self.0.get(tuple).copied()
+    pub(super) fn get(&self, flow: &Flow) -> Option<u32> {
+        self.0.get(flow).copied()
     }
 
-    pub(super) fn insert(&mut self, tuple: UdpTuple, place: u32) {
-        self.0.insert(tuple, place);
+    pub(super) fn insert(&mut self, flow: Flow, place: u32) {
+        self.0.insert(flow, place);
     }
 
-    pub(super) fn remove(&mut self, tuple: &UdpTuple) {
-        self.0.remove(tuple);
+    pub(super) fn remove(&mut self, flow: &Flow) {
+        self.0.remove(flow);
     }
 }

@@ -1,6 +1,5 @@
 use perigee_model::Instant;
-
-use super::UdpTuple;
+use perigee_steering::Flow;
 
 /// No place.
 const NONE: u32 = u32::MAX;
@@ -29,9 +28,9 @@ struct Place<F> {
 
 #[derive(Debug)]
 struct Held<F> {
-    tuple: UdpTuple,
+    flow: Flow,
     last: Instant,
-    flow: F,
+    kept: F,
 }
 
 impl<F> Default for Slab<F> {
@@ -58,8 +57,8 @@ impl<F> Slab<F> {
     /// Puts a flow into a place, as the youngest; gives place and generation.
     ///
     /// Panics beyond four billion flows, which no limit allows.
-    pub(super) fn insert(&mut self, tuple: UdpTuple, flow: F, now: Instant) -> (u32, u32) {
-        let held = Some(Held { tuple, last: now, flow });
+    pub(super) fn insert(&mut self, flow: Flow, kept: F, now: Instant) -> (u32, u32) {
+        let held = Some(Held { flow, last: now, kept });
         let place = if self.free == NONE {
             let place = u32::try_from(self.places.len()).expect("a limit of flows is a 32-bit number");
             self.places.push(Place { generation: 0, older: NONE, younger: NONE, held });
@@ -77,7 +76,7 @@ impl<F> Slab<F> {
     }
 
     /// Takes the flow out of `place`. None: there is none.
-    pub(super) fn remove(&mut self, place: u32) -> Option<(UdpTuple, F, Instant)> {
+    pub(super) fn remove(&mut self, place: u32) -> Option<(Flow, F, Instant)> {
         let held = self.places.get_mut(place as usize)?.held.take()?;
         self.unlink(place);
         let at = &mut self.places[place as usize];
@@ -85,7 +84,7 @@ impl<F> Slab<F> {
         at.younger = self.free;
         self.free = place;
         self.len -= 1;
-        Some((held.tuple, held.flow, held.last))
+        Some((held.flow, held.kept, held.last))
     }
 
     /// Makes the flow at `place` the youngest, with its last datagram at `now`; gives its generation.
@@ -104,21 +103,21 @@ impl<F> Slab<F> {
         self.place(place)?.held.as_ref().map(|held| held.last)
     }
 
-    pub(super) fn at(&self, place: u32) -> Option<(&UdpTuple, &F)> {
-        self.place(place)?.held.as_ref().map(|held| (&held.tuple, &held.flow))
+    pub(super) fn at(&self, place: u32) -> Option<(&Flow, &F)> {
+        self.place(place)?.held.as_ref().map(|held| (&held.flow, &held.kept))
     }
 
-    pub(super) fn tuple(&self, place: u32, generation: u32) -> Option<&UdpTuple> {
-        self.of(place, generation).map(|held| &held.tuple)
+    pub(super) fn flow(&self, place: u32, generation: u32) -> Option<&Flow> {
+        self.of(place, generation).map(|held| &held.flow)
     }
 
     pub(super) fn get(&self, place: u32, generation: u32) -> Option<&F> {
-        self.of(place, generation).map(|held| &held.flow)
+        self.of(place, generation).map(|held| &held.kept)
     }
 
     pub(super) fn get_mut(&mut self, place: u32, generation: u32) -> Option<&mut F> {
         let at = self.places.get_mut(place as usize).filter(|at| at.generation == generation)?;
-        at.held.as_mut().map(|held| &mut held.flow)
+        at.held.as_mut().map(|held| &mut held.kept)
     }
 
     fn of(&self, place: u32, generation: u32) -> Option<&Held<F>> {

@@ -1,0 +1,69 @@
+use perigee_dataplane::{EdgeView, UdpRoute};
+use perigee_health::{Evidence, NodeKey};
+use perigee_model::Instant;
+use perigee_net::{ConnectedSocket, Passed};
+use std::time::Duration;
+
+use crate::Front;
+
+/// Between two words about one flow's endpoint (Perigee's choice): each datagram to a closed port comes back as an
+/// error, and the second says nothing that the first has not said.
+const EVIDENCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A flow as a worker keeps it beside its addresses.
+#[derive(Debug)]
+pub(super) struct UdpFlow {
+    /// Connected to the endpoint.
+    pub(super) socket: ConnectedSocket,
+    /// Position of the listener that the flow came in by, and that its answers leave from.
+    pub(super) listener: usize,
+    pub(super) route: UdpRoute,
+    /// The endpoint as the front tier knows it.
+    node: NodeKey,
+    refused_at: Option<Instant>,
+    /// When the first datagram came.
+    pub(super) started: Instant,
+    /// From the client, passed on.
+    pub(super) inbound: Carried,
+    /// From the endpoint, passed on.
+    pub(super) outbound: Carried,
+}
+
+/// What one direction of a flow has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Carried {
+    pub(super) datagrams: u64,
+    /// Of payload.
+    pub(super) octets: u64,
+}
+
+impl Carried {
+    pub(super) const fn add(&mut self, passed: &Passed) {
+        self.datagrams += passed.datagrams;
+        self.octets += passed.octets;
+    }
+}
+
+impl UdpFlow {
+    /// Opens the second leg of a flow. Errors: those of [`ConnectedSocket::open`].
+    pub(super) fn open(view: &EdgeView, route: UdpRoute, listener: usize, now: Instant) -> std::io::Result<Self> {
+        Ok(Self {
+            socket: ConnectedSocket::open(route.source, route.candidate.address)?,
+            listener,
+            route,
+            node: view.node_key(&route.candidate),
+            refused_at: None,
+            started: now,
+            inbound: Carried::default(),
+            outbound: Carried::default(),
+        })
+    }
+
+    /// ICMP has said that nobody listens at the endpoint: tells the front tier, which in `fast` takes it as evidence.
+    pub(super) fn refused(&mut self, front: &Front, now: Instant) {
+        if self.refused_at.is_none_or(|at| now.since(at) >= EVIDENCE_PAUSE) {
+            self.refused_at = Some(now);
+            front.evidence(&self.node, Evidence::Refused);
+        }
+    }
+}
