@@ -96,21 +96,9 @@ fn load_balancer(
     for (node, place) in &nodes {
         let owner = format!("load balancer {name} of {}", scope.code);
         for listener in &listeners {
-            sockets.claim(
-                place,
-                Transport::Tcp,
-                node.address,
-                listener.port..=listener.port,
-                format!("{owner}, its listener"),
-            );
+            sockets.claim(place, Transport::Tcp, node.address, listener.port..=listener.port, format!("{owner}, its listener"));
         }
-        sockets.claim(
-            place,
-            Transport::Tcp,
-            node.address,
-            node.status_port..=node.status_port,
-            format!("{owner}, its status port"),
-        );
+        sockets.claim(place, Transport::Tcp, node.address, node.status_port..=node.status_port, format!("{owner}, its status port"));
     }
     Some(LoadBalancer {
         name: LoadBalancerName::new(name),

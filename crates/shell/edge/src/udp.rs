@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perigee_model::{Snapshot, TransportProtocol};
 use perigee_net::{Clock, DatagramSocket, Host, Shutdown};
+use perigee_steering::Flow;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::info;
@@ -55,7 +56,7 @@ struct Shared {
 pub struct UdpStatus {
     /// Flows that have not been silent for the idle time-out.
     pub active_flows: u32,
-    /// Where it listens.
+    /// Where it takes datagrams.
     pub listening: Vec<SocketAddr>,
     /// Flows begun within the last ten seconds, by region.
     pub new_flows_10s: BTreeMap<String, u64>,
@@ -168,9 +169,11 @@ impl UdpProxy {
 
     /// What it is doing.
     pub fn status(&self) -> UdpStatus {
+        let view = self.shared.front.view();
+        let takes = |address: &SocketAddr| view.serves(&Flow::udp(*address, *address));
         UdpStatus {
             active_flows: self.shared.active.load(Ordering::Relaxed),
-            listening: self.listening().iter().copied().collect(),
+            listening: self.listening().iter().copied().filter(takes).collect(),
             new_flows_10s: self.shared.shares.last_ten_seconds(self.shared.clock.now()),
         }
     }
@@ -217,10 +220,11 @@ fn bind(address: SocketAddr, placement: Placement, opened: &mut [Vec<(DatagramSo
     Ok(())
 }
 
-/// The addresses and ports of all UDP listeners of enabled accelerators, in order.
+/// The addresses and ports of all UDP listeners, in order. Those of a disabled accelerator too: a closed port would be
+/// reported to the client by ICMP, and what it shall meet is silence (`global-accelerator.md` section 2.3).
 fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
-    for accelerator in snapshot.accelerators.iter().filter(|a| a.enabled) {
+    for accelerator in &snapshot.accelerators {
         let listeners = accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Udp);
         for port in listeners.flat_map(|l| &l.port_ranges).flat_map(|r| r.from_port..=r.to_port) {
             addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));

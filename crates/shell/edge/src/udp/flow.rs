@@ -1,8 +1,9 @@
+use std::time::Duration;
+
 use perigee_dataplane::{EdgeView, UdpRoute};
 use perigee_health::{Evidence, NodeKey};
 use perigee_model::Instant;
 use perigee_net::{ConnectedSocket, Passed};
-use std::time::Duration;
 
 use crate::Front;
 
