@@ -8,10 +8,6 @@ use crate::names::{Names, check_accelerator_name, check_host_address};
 use crate::reader::{Node, Table};
 use crate::sockets::Sockets;
 
-/// Ports that the listeners of one accelerator have together, at most. Perigee's choice: the original takes all of
-/// 65535, but here each port is a socket on each of the two addresses.
-pub(crate) const MAX_PORTS: usize = 1_024;
-
 /// Reads the accelerators, in name order.
 pub(crate) fn read(root: &Table<'_>, names: &Names<'_>, sockets: &mut Sockets) -> Vec<Accelerator> {
     let mut seen = BTreeSet::new();
@@ -60,12 +56,6 @@ fn accelerator(
         t.or("protocol", (), "TCP", |n| n.choice(&[("TCP", ())], &["UDP"]));
         read_ranges(&t, i, &mut ranges);
         drafts.push((i, t));
-    }
-    let total: usize = ranges.iter().map(|(_, r)| usize::from(r.to_port - r.from_port) + 1).sum();
-    if let Some(listeners) = t.get("listeners")
-        && total > MAX_PORTS
-    {
-        listeners.problem(format!("have {total} ports, an accelerator has at most {MAX_PORTS}"));
     }
     let all: Vec<PortRange> = ranges.iter().map(|(_, r)| *r).collect();
     let judge = t.cx.count() == before;

@@ -44,6 +44,12 @@ impl PopHosts {
         self.zones.iter().find(|zone| zone.name() == name).cloned()
     }
 
+    /// Every machine: the network zones, then the points of presence that were used.
+    pub fn all(&self) -> Vec<Host> {
+        let pops = self.pops.lock().unwrap_or_else(PoisonError::into_inner);
+        self.zones.iter().chain(pops.values()).cloned().collect()
+    }
+
     /// Both network zones, in order.
     pub fn zones(&self) -> &[Host] {
         &self.zones

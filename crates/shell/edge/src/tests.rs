@@ -1,5 +1,8 @@
 //! The proxy on real sockets: nodes are small servers on loopback addresses of their own.
 
+mod flows;
+mod zones;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -168,7 +171,7 @@ async fn serve_status(host: &Host, address: IpAddr) -> u16 {
 }
 
 /// Answers each chunk with its own address, the peer's, and the chunk; reads a PROXY header as a node does, and answers
-/// with it as well. When its host is slow it is stuck: the kernel accepts, and nobody reads.
+/// with it as well. It ends when it is told "bye". When its host is slow it is stuck: the kernel accepts, and nobody reads.
 async fn serve_flows(host: &Host, address: SocketAddr) {
     let mut listener = host.listen(address).await.expect("the node's port is free");
     let host = host.clone();
@@ -187,6 +190,9 @@ async fn serve_flows(host: &Host, address: SocketAddr) {
                         header = format!("{:?} ", proxy_protocol::read(&mut stream).await);
                     }
                     while let Ok(n @ 1..) = stream.read(&mut chunk).await {
+                        if &chunk[..n] == b"bye" {
+                            return;
+                        }
                         let seen = String::from_utf8_lossy(&chunk[..n]).into_owned();
                         let answer = format!("{} {header}saw {} say {seen}", address.ip(), peer.ip());
                         if stream.write_all(answer.as_bytes()).await.is_err() {
