@@ -58,11 +58,23 @@ impl Front {
         self.checks_changed.notify_one();
     }
 
-    /// Takes what a live connect showed.
-    pub fn evidence(&self, node: &NodeKey, evidence: Evidence) {
+    /// Takes what live connects showed, in order, and empties the list.
+    pub(crate) fn evidence_all(&self, shown: &mut Vec<(NodeKey, Evidence)>) {
+        if shown.is_empty() {
+            return;
+        }
         let now = self.clock.now();
-        if self.with(|edge| edge.evidence(node, evidence, now)) {
-            debug!(?node, ?evidence, "live connect changed a node's reach");
+        let changed = self.with(|edge| {
+            let mut changed = false;
+            for (node, evidence) in shown.drain(..) {
+                if edge.evidence(&node, evidence, now) {
+                    debug!(?node, ?evidence, "live connect changed a node's reach");
+                    changed = true;
+                }
+            }
+            changed
+        });
+        if changed {
             self.changed.notify_one();
         }
     }

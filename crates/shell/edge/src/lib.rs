@@ -1,17 +1,19 @@
 //! The accelerator's L4 entry: accepts on the static addresses, brings each flow to the endpoint that the front tier's
-//! machine names, and joins the two connections.
+//! machine names, and joins the two connections, on a thread per core.
 //!
 //! It moves bytes and time; every choice is `perigee_dataplane::Edge`'s. It never reads payload. Start with [`Front`],
 //! the driver of that machine (a DNS server drives it too), and [`Proxy`].
 
 mod checks;
+mod count;
 mod events;
-mod flow;
 mod front;
+mod hosts;
 mod metrics;
+mod observer;
 mod proxy;
-mod relay;
 mod shares;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -19,6 +21,8 @@ mod udp;
 pub use checks::CheckMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
+pub use hosts::PopHosts;
 pub use metrics::Metrics;
-pub use proxy::{PopHosts, Proxy, ProxyStatus};
+pub use observer::{FlowEnd, FlowFacts, FlowObserver, Route, Side};
+pub use proxy::{Proxy, ProxyStatus};
 pub use udp::{UdpMetrics, UdpProxy, UdpStatus};

@@ -27,12 +27,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perigee_model::{Snapshot, TransportProtocol};
-use perigee_net::{Clock, DatagramSocket, Host, Shutdown};
+use perigee_net::{Clock, DatagramSocket, Shutdown};
 use perigee_steering::Flow;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::info;
 
+use crate::hosts::ZONES;
 use crate::shares::Shares;
 use crate::{Front, PopHosts};
 use mailbox::{Command, Mailbox, mailbox};
@@ -44,7 +45,7 @@ use worker::Worker;
 #[derive(Debug)]
 struct Shared {
     front: Arc<Front>,
-    pops: Arc<PopHosts>,
+    hosts: Arc<PopHosts>,
     metrics: UdpMetrics,
     clock: Clock,
     active: AtomicU32,
@@ -83,15 +84,16 @@ impl UdpProxy {
     /// Errors: an address cannot be bound, which the error names, or a thread cannot be started.
     pub async fn start(
         front: Arc<Front>,
-        pops: Arc<PopHosts>,
+        hosts: Arc<PopHosts>,
         metrics: UdpMetrics,
         clock: Clock,
         shutdown: Shutdown,
         workers: Option<NonZeroUsize>,
     ) -> io::Result<Arc<Self>> {
         let snapshot = front.view().snapshot.clone();
-        let shared = Shared { front, pops, metrics, clock, active: AtomicU32::new(0), shares: Shares::default() };
         let workers = workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let shares = Shares::new(workers.get());
+        let shared = Shared { front, hosts, metrics, clock, active: AtomicU32::new(0), shares };
         let shared = Arc::new(shared);
         let (mailboxes, listening) = (tokio::sync::Mutex::default(), Mutex::default());
         let proxy = Arc::new(Self { shared, shutdown, workers, mailboxes, listening });
@@ -126,19 +128,19 @@ impl UdpProxy {
             *mailboxes = self.start_workers()?;
         }
         let workers = self.workers.get();
-        let is_gone = |address: &SocketAddr| wanted.binary_search(address).is_err();
+        let is_gone = |address: &SocketAddr| !wanted.contains_key(address);
         // In order, as a set has them.
         let closed: Arc<[SocketAddr]> = self.listening().iter().copied().filter(is_gone).collect();
-        let mut opened: Vec<Vec<(DatagramSocket, Host)>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut opened: Vec<Vec<(DatagramSocket, usize)>> = (0..workers).map(|_| Vec::new()).collect();
         let mut failed = Ok(());
         {
             let mut listening = self.listening();
             listening.retain(|address| !is_gone(address));
-            for (address, placement) in place(&wanted, workers) {
+            for (address, placement) in place(wanted.keys().copied(), workers) {
                 if listening.contains(&address) {
                     continue;
                 }
-                match bind(address, placement, &mut opened) {
+                match bind(address, wanted[&address], placement, &mut opened) {
                     Ok(()) => {
                         listening.insert(address);
                     }
@@ -188,7 +190,7 @@ impl UdpProxy {
             let epoll = worker::epoll(&post)?;
             let (shared, task) = (self.shared.clone(), self.shutdown.task());
             std::thread::Builder::new().name(format!("edge-udp-{number}")).spawn(move || {
-                Worker::new(shared, post, epoll).run();
+                Worker::new(shared, number, post, epoll).run();
                 drop(task);
             })?;
             Ok(mailbox)
@@ -197,40 +199,44 @@ impl UdpProxy {
     }
 }
 
-/// Binds `address` for the workers that `placement` says.
-fn bind(address: SocketAddr, placement: Placement, opened: &mut [Vec<(DatagramSocket, Host)>]) -> io::Result<()> {
-    // A machine of its own per address and port, as for TCP listeners: the seam by which a network zone can fail.
-    let host = Host::new(format!("edge udp {address}"));
+/// Binds `address`, which belongs to the network zone `zone`, for the workers that `placement` says.
+fn bind(
+    address: SocketAddr,
+    zone: usize,
+    placement: Placement,
+    opened: &mut [Vec<(DatagramSocket, usize)>],
+) -> io::Result<()> {
     // Nobody else's address: sockets that may share one do so with any other of the same user.
     let alone = DatagramSocket::bind_alone(address)?;
     match placement {
         Placement::One(worker) => {
             alone.coalesce();
-            opened[worker].push((alone, host));
+            opened[worker].push((alone, zone));
         }
         Placement::All => {
             drop(alone);
             let sockets: io::Result<Vec<_>> = opened.iter().map(|_| DatagramSocket::bind(address)).collect();
             for (worker, socket) in opened.iter_mut().zip(sockets?) {
                 socket.coalesce();
-                worker.push((socket, host.clone()));
+                worker.push((socket, zone));
             }
         }
     }
     Ok(())
 }
 
-/// The addresses and ports of all UDP listeners, in order. Those of a disabled accelerator too: a closed port would be
-/// reported to the client by ICMP, and what it shall meet is silence (`global-accelerator.md` section 2.3).
-fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
-    let mut addresses = Vec::new();
+/// The addresses and ports of all UDP listeners, in order, each with its network zone. Those of a disabled accelerator
+/// too: a closed port would be reported to the client by ICMP, and what it shall meet is silence
+/// (`global-accelerator.md` section 2.3).
+fn addresses(snapshot: &Snapshot) -> BTreeMap<SocketAddr, usize> {
+    let mut addresses = BTreeMap::new();
     for accelerator in &snapshot.accelerators {
         let listeners = accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Udp);
         for port in listeners.flat_map(|l| &l.port_ranges).flat_map(|r| r.from_port..=r.to_port) {
-            addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));
+            for (position, address) in accelerator.addresses.iter().enumerate() {
+                addresses.insert(SocketAddr::new(*address, port), position % ZONES);
+            }
         }
     }
-    addresses.sort_unstable();
-    addresses.dedup();
     addresses
 }

@@ -30,7 +30,7 @@ pub use datagrams::{
 pub use dns_probe::DnsProber;
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
-pub use host::Host;
+pub use host::{Host, Obedience};
 pub use listener::{HostListener, bind_tcp};
 pub use names::Names;
 pub use probe::{ProbeTarget, fetch, probe};

@@ -171,6 +171,11 @@ impl Connection {
         self.listener.0
     }
 
+    /// Position of the listener in the accelerator.
+    pub const fn listener(&self) -> usize {
+        self.listener.1
+    }
+
     /// The edge's point of presence for this client.
     pub const fn pop(&self) -> PopIndex {
         self.pop

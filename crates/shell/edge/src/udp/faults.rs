@@ -8,20 +8,20 @@ use crate::PopHosts;
 
 /// A simulated machine's fault, looked up without a lock as long as it does not change.
 #[derive(Debug)]
-pub(super) struct Watched {
+struct Watched {
     faults: watch::Receiver<Fault>,
     fault: Fault,
 }
 
 impl Watched {
-    pub(super) fn new(host: &Host) -> Self {
+    fn new(host: &Host) -> Self {
         let mut faults = host.watch();
         let fault = *faults.borrow_and_update();
         Self { faults, fault }
     }
 
     /// The fault now. Of a machine that is no more, the last.
-    pub(super) fn now(&mut self) -> Fault {
+    fn now(&mut self) -> Fault {
         if self.faults.has_changed().unwrap_or(false) {
             self.fault = *self.faults.borrow_and_update();
         }
@@ -29,28 +29,34 @@ impl Watched {
     }
 }
 
-/// The faults of the points of presence that this worker has met.
+/// The faults of the network zones, and of the points of presence that this worker has met.
 #[derive(Debug)]
-pub(super) struct PopFaults {
+pub(super) struct Faults {
     hosts: Arc<PopHosts>,
-    met: Vec<Option<Watched>>,
+    zones: Vec<Watched>,
+    pops: Vec<Option<Watched>>,
 }
 
-impl PopFaults {
-    pub(super) const fn new(hosts: Arc<PopHosts>) -> Self {
-        Self { hosts, met: Vec::new() }
+impl Faults {
+    pub(super) fn new(hosts: Arc<PopHosts>) -> Self {
+        Self { zones: hosts.zones().iter().map(Watched::new).collect(), pops: Vec::new(), hosts }
+    }
+
+    /// The fault of a network zone now.
+    pub(super) fn zone(&mut self, zone: usize) -> Fault {
+        self.zones.get_mut(zone).map_or(Fault::None, Watched::now)
     }
 
     /// The fault of a point of presence now.
-    pub(super) fn now(&mut self, pop: PopIndex) -> Fault {
-        if self.met.len() <= pop.0 {
-            self.met.resize_with(pop.0 + 1, || None);
+    pub(super) fn pop(&mut self, pop: PopIndex) -> Fault {
+        if self.pops.len() <= pop.0 {
+            self.pops.resize_with(pop.0 + 1, || None);
         }
-        self.met[pop.0].get_or_insert_with(|| Watched::new(&self.hosts.get(pop))).now()
+        self.pops[pop.0].get_or_insert_with(|| Watched::new(&self.hosts.get(pop))).now()
     }
 
     /// Whether any of them has crashed.
     pub(super) fn any_crashed(&mut self) -> bool {
-        self.met.iter_mut().flatten().any(|watched| watched.now() == Fault::Crash)
+        self.zones.iter_mut().chain(self.pops.iter_mut().flatten()).any(|watched| watched.now() == Fault::Crash)
     }
 }

@@ -64,7 +64,7 @@ impl UdpFlow {
     pub(super) fn refused(&mut self, front: &Front, now: Instant) {
         if self.refused_at.is_none_or(|at| now.since(at) >= EVIDENCE_PAUSE) {
             self.refused_at = Some(now);
-            front.evidence(&self.node, Evidence::Refused);
+            front.evidence_all(&mut vec![(self.node.clone(), Evidence::Refused)]);
         }
     }
 }

@@ -23,7 +23,7 @@ impl Worker {
                 // An answer that was refused shows up here; what waits is still to be read.
                 Err(_) => continue,
             };
-            if listening.host.now().has_network() {
+            if self.faults.zone(listening.zone).has_network() {
                 self.pass_in(at, received);
             } else {
                 let datagrams = (0..received).map(|packet| self.batch.datagrams(packet)).sum();
@@ -54,7 +54,7 @@ impl Worker {
                 self.shared.metrics.drop_for("evicted", packets().map(|p| self.batch.datagrams(p)).sum());
                 continue;
             };
-            if !self.pops.now(flow.route.pop).has_network() {
+            if !self.faults.pop(flow.route.pop).has_network() {
                 self.shared.metrics.drop_for("pop_down", packets().map(|p| self.batch.datagrams(p)).sum());
                 continue;
             }
@@ -89,7 +89,7 @@ impl Worker {
     fn open(&mut self, flow: Flow, at: usize) -> Result<UdpFlowId, &'static str> {
         let view = self.view.load().clone();
         let route = view.route_udp(&flow).map_err(|refusal| refusal.name())?;
-        if !self.pops.now(route.pop).has_network() {
+        if !self.faults.pop(route.pop).has_network() {
             return Err("pop_down");
         }
         let kept = UdpFlow::open(&view, route, at, self.now).map_err(|error| {
@@ -119,7 +119,7 @@ impl Worker {
             pop: view.atlas.pops()[route.pop.0].code.to_string(),
             region: view.snapshot.region(lb.region).code.to_string(),
         };
-        self.shared.shares.note(&labels.region, self.now);
+        self.shared.shares.note(self.number, &labels.region, self.now);
         self.shared.metrics.new_flows.get_or_create(&labels).inc();
     }
 }

@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use perigee_net::{DatagramSocket, Host};
+use perigee_net::DatagramSocket;
 use tokio::sync::oneshot;
 
 /// What a worker is told when the configuration changes.
 #[derive(Debug)]
 pub(super) struct Command {
-    /// Sockets to listen on, each with the simulated machine that it belongs to.
-    pub(super) opened: Vec<(DatagramSocket, Host)>,
+    /// Sockets to listen on, each with the number of its network zone.
+    pub(super) opened: Vec<(DatagramSocket, usize)>,
     /// Addresses to close, ascending.
     pub(super) closed: Arc<[SocketAddr]>,
     /// Flows the worker may hold.

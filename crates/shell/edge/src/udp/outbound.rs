@@ -43,12 +43,12 @@ impl Worker {
             metrics.drop_for("idle", datagrams());
             return;
         };
-        let Some(Some(listening)) = self.listeners.get_mut(flow.listener) else { return };
-        if !listening.host.now().has_network() {
+        let Some(Some(listening)) = self.listeners.get(flow.listener) else { return };
+        if !self.faults.zone(listening.zone).has_network() {
             metrics.drop_for("zone_down", datagrams());
             return;
         }
-        if !self.pops.now(flow.route.pop).has_network() {
+        if !self.faults.pop(flow.route.pop).has_network() {
             metrics.drop_for("pop_down", datagrams());
             return;
         }

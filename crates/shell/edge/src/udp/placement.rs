@@ -14,32 +14,34 @@ pub(super) enum Placement {
 }
 
 /// Places `addresses` on `workers`, at least one: few on all of them, many each on one in turn.
-pub(super) fn place(addresses: &[SocketAddr], workers: usize) -> impl Iterator<Item = (SocketAddr, Placement)> {
+pub(super) fn place(
+    addresses: impl ExactSizeIterator<Item = SocketAddr>,
+    workers: usize,
+) -> impl Iterator<Item = (SocketAddr, Placement)> {
     let few = addresses.len() <= SHARED_MAX;
     let placement =
         move |number: usize| if few && workers > 1 { Placement::All } else { Placement::One(number % workers) };
-    addresses.iter().enumerate().map(move |(number, address)| (*address, placement(number)))
+    addresses.enumerate().map(move |(number, address)| (address, placement(number)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn addresses(count: u16) -> Vec<SocketAddr> {
-        (1..=count).map(|port| ([127, 0, 0, 1], port).into()).collect()
+    fn addresses(count: u16) -> impl ExactSizeIterator<Item = SocketAddr> {
+        (0..count).map(|n| ([127, 0, 0, 1], n + 1).into())
     }
 
     #[test]
     fn few_addresses_are_on_every_worker_and_many_on_one_each() {
-        let shared = addresses(64);
-        assert!(place(&shared, 2).all(|(_, placement)| placement == Placement::All));
-        let many = addresses(2_000);
-        let on = |worker| place(&many, 3).filter(|(_, placement)| *placement == Placement::One(worker)).count();
+        assert!(place(addresses(64), 2).all(|(_, placement)| placement == Placement::All));
+        let on =
+            |worker| place(addresses(2_000), 3).filter(|(_, placement)| *placement == Placement::One(worker)).count();
         assert_eq!((on(0), on(1), on(2)), (667, 667, 666));
     }
 
     #[test]
     fn a_worker_alone_needs_nobody_to_share_with() {
-        assert!(place(&addresses(1), 1).all(|(_, placement)| placement == Placement::One(0)));
+        assert!(place(addresses(1), 1).all(|(_, placement)| placement == Placement::One(0)));
     }
 }

@@ -218,6 +218,27 @@ async fn a_blackholed_pop_is_silent_both_ways_and_a_crashed_one_forgets_its_flow
 }
 
 #[tokio::test]
+async fn a_failed_network_zone_is_silent_and_a_client_that_tries_the_other_address_is_served() {
+    let lab = Lab::start(2, |_| {}).await;
+    let clients =
+        [Client::of([127, 82, 200, 9], lab.entries[0]).await, Client::of([127, 82, 200, 9], lab.entries[1]).await];
+    for (down, zone) in ["zone-a", "zone-b"].into_iter().enumerate() {
+        for client in &clients {
+            client.ask("a").await;
+        }
+        assert_eq!(lab.udp.status().active_flows, 2);
+        let host = lab.pops.find_zone(zone).expect("it is one of the two");
+        host.set_fault(Fault::Crash);
+        lab.until(|lab| lab.udp.status().active_flows == 1).await;
+        clients[down].send("b").await;
+        assert!(clients[1 - down].ask("c").await.ends_with("say c"));
+        let lost = format!("dropped_datagrams_total{{reason=\"zone_down\"}} {}", down + 1);
+        lab.until(|lab| lab.metrics().contains(&lost)).await;
+        host.set_fault(Fault::None);
+    }
+}
+
+#[tokio::test]
 async fn a_drain_passes_on_what_has_arrived_and_ends_at_once() {
     let lab = Lab::start(2, |_| {}).await;
     let clients = [lab.client().await, lab.client().await];

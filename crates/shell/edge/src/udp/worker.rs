@@ -15,13 +15,13 @@ use perigee_net::{DatagramSocket, Fault, PacketBatch};
 use tracing::{debug, warn};
 
 use super::Shared;
-use super::faults::{PopFaults, Watched};
+use super::faults::Faults;
 use super::flow::UdpFlow;
 use super::mailbox::{Command, Post};
 
 /// Events taken with one call.
 const EVENTS: usize = 256;
-/// With flows, how often a worker looks for points of presence that have crashed at least.
+/// With flows, how often a worker looks for points of presence and network zones that have crashed, at least.
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause after a failed wait.
 const BACKOFF: Duration = Duration::from_millis(20);
@@ -38,7 +38,8 @@ const POST: u64 = u64::MAX;
 pub(super) struct Listening {
     pub(super) socket: DatagramSocket,
     pub(super) address: SocketAddr,
-    pub(super) host: Watched,
+    /// The network zone that the address belongs to.
+    pub(super) zone: usize,
 }
 
 /// What a worker waits with; it hears its mailbox.
@@ -53,13 +54,14 @@ pub(super) fn epoll(post: &Post) -> io::Result<Epoll> {
 /// One thread's share of the UDP flows: its sockets, its table, and the loop that waits for them.
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
+    pub(super) number: usize,
     post: Post,
     epoll: Epoll,
     pub(super) view: Cache<Arc<ArcSwap<EdgeView>>, Arc<EdgeView>>,
     /// By position, which flows remember; a free place is none.
     pub(super) listeners: Vec<Option<Listening>>,
     pub(super) flows: UdpFlows<UdpFlow>,
-    pub(super) pops: PopFaults,
+    pub(super) faults: Faults,
     pub(super) batch: PacketBatch,
     /// The flows of a batch's packets: made here once, so that no batch allocates.
     pub(super) order: Vec<(UdpFlowId, usize)>,
@@ -69,18 +71,19 @@ pub(super) struct Worker {
 
 impl Worker {
     /// To be called by the worker's own thread, with [`epoll`]'s result.
-    pub(super) fn new(shared: Arc<Shared>, post: Post, epoll: Epoll) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, number: usize, post: Post, epoll: Epoll) -> Self {
         // The standard library's own source of keys for hashes of what strangers send.
         let entropy = RandomState::new();
         let seed = (u128::from(entropy.hash_one(0)) << 64) | u128::from(entropy.hash_one(1));
         let settings = shared.front.view().snapshot.settings.clone();
         Self {
+            number,
             post,
             epoll,
             view: Cache::new(shared.front.shared_view()),
             listeners: Vec::new(),
             flows: UdpFlows::new(settings.limits.edge_udp_flows, settings.timing.udp_idle_timeout, seed),
-            pops: PopFaults::new(shared.pops.clone()),
+            faults: Faults::new(shared.hosts.clone()),
             batch: PacketBatch::new(),
             order: Vec::with_capacity(perigee_net::MAX_BATCH),
             now: shared.clock.now(),
@@ -122,7 +125,7 @@ impl Worker {
         })
     }
 
-    /// Until a flow is over, or it is time to look for crashed points of presence; without flows, for ever.
+    /// Until a flow is over, or it is time to look for what has crashed; without flows, for ever.
     fn timeout(&self) -> EpollTimeout {
         let Some(at) = self.flows.poll_timeout() else { return EpollTimeout::NONE };
         let wait = at.since(self.now).min(LOOK);
@@ -143,9 +146,13 @@ impl Worker {
         while let Some(ended) = self.flows.expire(self.now) {
             self.ended(ended);
         }
-        if self.pops.any_crashed() {
-            let pops = &mut self.pops;
-            let gone = self.flows.forget(|_, flow| pops.now(flow.route.pop) == Fault::Crash);
+        if !self.flows.is_empty() && self.faults.any_crashed() {
+            let (faults, listeners) = (&mut self.faults, &self.listeners);
+            let zone = |at: usize| listeners[at].as_ref().map(|listening| listening.zone);
+            let gone = self.flows.forget(|_, flow| {
+                faults.pop(flow.route.pop) == Fault::Crash
+                    || zone(flow.listener).is_some_and(|zone| faults.zone(zone) == Fault::Crash)
+            });
             gone.into_iter().for_each(|ended| self.ended(ended));
         }
     }
@@ -171,7 +178,7 @@ impl Worker {
         for listener in &mut self.listeners {
             listener.take_if(|l| closed.binary_search(&l.address).is_ok());
         }
-        for (socket, host) in opened {
+        for (socket, zone) in opened {
             let address = socket.local_addr();
             let free = self.listeners.iter().position(Option::is_none).unwrap_or(self.listeners.len());
             if let Err(error) = self.epoll.add(socket.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, OURS | free as u64))
@@ -179,7 +186,7 @@ impl Worker {
                 warn!(%address, %error, "cannot wait for datagrams");
                 continue;
             }
-            let listening = Some(Listening { socket, address, host: Watched::new(&host) });
+            let listening = Some(Listening { socket, address, zone });
             match self.listeners.get_mut(free) {
                 Some(place) => *place = listening,
                 None => self.listeners.push(listening),
