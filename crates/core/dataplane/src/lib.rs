@@ -14,8 +14,8 @@ pub use balancer::{
     TargetStatus, TargetTrace,
 };
 pub use edge::{
-    ChosenEndpoint, ConnectFailure, Connection, ConsideredGroup, Edge, EdgeView, NameExplanation, Output, Refusal,
-    RouteExplanation, UdpRoute, binds_client_address,
+    ChosenEndpoint, ConnectFailure, Connection, ConsideredEndpoint, ConsideredGroup, Edge, EdgeView, NameExplanation,
+    Output, Refusal, RouteExplanation, UdpRoute,
 };
 pub use explanation::{Asked, Explanation};
 pub use udp_flows::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows};

@@ -6,11 +6,13 @@
 
 mod checks;
 mod count;
+mod endpoints;
 mod events;
 mod front;
 mod hosts;
 mod metrics;
 mod observer;
+mod probing;
 mod proxy;
 mod shares;
 mod tcp;
@@ -19,6 +21,7 @@ mod tests;
 mod udp;
 
 pub use checks::CheckMetrics;
+pub use endpoints::EndpointMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
 pub use hosts::PopHosts;

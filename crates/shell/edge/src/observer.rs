@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use perigee_model::{AcceleratorName, Instant, LoadBalancerName, RegionCode};
+use perigee_model::{AcceleratorName, Instant, RegionCode};
 
 pub use crate::tcp::Side;
 
@@ -65,8 +65,8 @@ pub struct Route {
     pub group: usize,
     /// The group's region.
     pub region: RegionCode,
-    /// The endpoint.
-    pub endpoint: LoadBalancerName,
+    /// The endpoint: its load balancer's name, or its id.
+    pub endpoint: String,
     /// The point of presence's code.
     pub pop: String,
 }

@@ -63,7 +63,7 @@ impl Lab {
         let [a, b] = block();
         let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
         let entry = IpAddr::from([127, a, b, 200]);
-        snapshot.accelerators[0].addresses = [entry, [127, a, b, 201].into()];
+        snapshot.accelerators[0].addresses = vec![entry, [127, a, b, 201].into()];
         let port = free_port(entry).await;
         snapshot.accelerators[0].listeners[0].port_ranges = vec![PortRange { from_port: port, to_port: port }];
         let mut nodes = Vec::new();

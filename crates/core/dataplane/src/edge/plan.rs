@@ -29,8 +29,9 @@ struct AcceleratorPlan {
 impl Plan {
     pub(super) fn new(snapshot: &Snapshot, atlas: &Atlas) -> Self {
         let indices = (0..snapshot.accelerators.len()).map(AcceleratorIndex);
-        let mut addresses: Vec<(IpAddr, AcceleratorIndex)> =
-            indices.flat_map(|index| snapshot.accelerator(index).addresses.map(|address| (address, index))).collect();
+        let mut addresses: Vec<(IpAddr, AcceleratorIndex)> = indices
+            .flat_map(|index| snapshot.accelerator(index).addresses.iter().map(move |address| (*address, index)))
+            .collect();
         addresses.sort_unstable();
         addresses.dedup_by_key(|(address, _)| *address);
         let pops = || (0..atlas.pops().len()).map(PopIndex);

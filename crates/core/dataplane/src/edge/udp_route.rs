@@ -1,16 +1,19 @@
 use std::net::IpAddr;
 
 use perigee_geo::PopIndex;
-use perigee_model::{AcceleratorIndex, ClientIp};
-use perigee_steering::{Candidate, Decision, Flow};
+use perigee_health::Subject;
+use perigee_model::AcceleratorIndex;
+use perigee_steering::{Candidate, Decision, Flow, RouteReason};
 
 use super::{EdgeView, Refusal};
 
 /// Where a UDP flow goes, for as long as it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpRoute {
     /// The accelerator it came in by.
     pub accelerator: AcceleratorIndex,
+    /// Position of its listener.
+    pub listener: usize,
     /// The edge's point of presence for this client.
     pub pop: PopIndex,
     /// The law's decision.
@@ -20,17 +23,8 @@ pub struct UdpRoute {
     /// The address that the edge sends from: the client's own where the endpoint is to see it and the edge can, and
     /// otherwise none, the edge's own.
     pub source: Option<IpAddr>,
-}
-
-/// Whether an edge can make its second leg from the client's own address, instead of saying who the client is in a
-/// header: where the operator says so, or on loopback, where every address is this machine's.
-pub fn binds_client_address(client_ip: ClientIp, client: IpAddr, endpoint: IpAddr) -> bool {
-    let on_loopback = |a: IpAddr| matches!(a, IpAddr::V4(a) if a.is_loopback());
-    match client_ip {
-        ClientIp::Bind => true,
-        ClientIp::ProxyV2 => false,
-        ClientIp::Auto => on_loopback(client) && on_loopback(endpoint),
-    }
+    /// Whom ICMP from there is evidence about.
+    pub subject: Option<Subject>,
 }
 
 impl EdgeView {
@@ -44,11 +38,13 @@ impl EdgeView {
         let pop = self.pop_for(flow.client.ip());
         let router = self.router(at, pop);
         let decision = router.decide(flow, &mut ());
-        let candidate = router.candidate(flow, &decision).ok_or(Refusal::NoEndpoint)?;
-        let client = flow.client.ip();
-        let binds = binds_client_address(self.snapshot.settings.client_ip, client, candidate.address.ip());
-        let source = (binds && candidate.client_ip_preservation).then_some(client);
-        Ok(UdpRoute { accelerator: at.0, pop, decision, candidate, source })
+        let candidate = router.candidate(flow, &decision).ok_or(match decision.reason {
+            RouteReason::NoIpv6Endpoint => Refusal::NoIpv6Endpoint,
+            _ => Refusal::NoEndpoint,
+        })?;
+        let source = candidate.approach(flow.client.ip(), self.snapshot.settings.client_ip).source;
+        let subject = self.subject(at, &candidate);
+        Ok(UdpRoute { accelerator: at.0, listener: at.1, pop, decision, candidate, source, subject })
     }
 
     /// Whether a flow's listener is still there and its accelerator enabled. A flow for which it is not is forgotten

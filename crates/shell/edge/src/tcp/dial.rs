@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use perigee_dataplane::{ConnectFailure, Connection, Output, Refusal};
-use perigee_health::{Evidence, NodeKey};
+use perigee_health::{Evidence, Subject};
 use perigee_model::Instant;
 use perigee_net::proxy_protocol;
 use perigee_steering::{Candidate, Flow};
@@ -42,7 +42,7 @@ pub(super) struct Io<'a> {
     pub(super) index: u32,
     pub(super) generation: u32,
     pub(super) now: Instant,
-    pub(super) evidence: &'a mut Vec<(NodeKey, Evidence)>,
+    pub(super) evidence: &'a mut Vec<(Subject, Evidence)>,
     pub(super) moved_on: &'a Counter,
 }
 
@@ -99,8 +99,8 @@ impl Dial {
                 Output::Use { attempt, candidate } => {
                     // What else the machine has to say is about attempts that are dropped with it, but for evidence.
                     while let Some(output) = self.connection.poll_output() {
-                        if let Output::Evidence { node, evidence } = output {
-                            io.evidence.push((node, evidence));
+                        if let Output::Evidence { subject, evidence } = output {
+                            io.evidence.push((subject, evidence));
                         }
                     }
                     let Some(Attempt { socket, leg, seen, .. }) = self.attempts.remove(&attempt) else {
@@ -111,7 +111,7 @@ impl Dial {
                     return Dialed::Reached(Reached { attempt, socket, candidate, seen, is_greeted });
                 }
                 Output::Refuse(refusal) => return Dialed::Refused(refusal),
-                Output::Evidence { node, evidence } => io.evidence.push((node, evidence)),
+                Output::Evidence { subject, evidence } => io.evidence.push((subject, evidence)),
             }
         }
         Dialed::Waits(self.connection.poll_timeout())

@@ -35,13 +35,13 @@ impl Routes {
         let (accelerator, listener) = (connection.accelerator(), connection.listener());
         let key = (accelerator.0, listener, candidate.group, candidate.endpoint, pop.0);
         self.known.entry(key).or_insert_with(|| {
-            let lb = snapshot.load_balancer(candidate.load_balancer);
+            let group = &snapshot.accelerator(accelerator).listeners[listener].endpoint_groups[candidate.group];
             let route = Route {
                 accelerator: snapshot.accelerator(accelerator).name.clone(),
                 listener,
                 group: candidate.group,
-                region: snapshot.region(lb.region).code.clone(),
-                endpoint: lb.name.clone(),
+                region: snapshot.region(candidate.region).code.clone(),
+                endpoint: snapshot.endpoint_id(group.endpoints[candidate.endpoint].target).to_owned(),
                 pop: view.atlas.pops()[pop.0].code.to_string(),
             };
             let labels = FlowLabels {

@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use perigee_model::{Behaviour, ClientIp, Settings};
+use perigee_model::{Behaviour, Settings};
 use perigee_net::proxy_protocol;
-use perigee_steering::{Candidate, Flow};
+use perigee_steering::{Approach, Candidate, Flow, ProxyHeader};
 
 /// How the second connection tells the endpoint who the client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +33,13 @@ impl SecondLeg {
     ///
     /// Source: `global-accelerator.md` section 7.3, "Perigee mechanics".
     pub(super) fn of(settings: &Settings, flow: &Flow, candidate: &Candidate) -> Self {
-        let on_loopback = |a: IpAddr| matches!(a, IpAddr::V4(a) if a.is_loopback());
-        let bind = match settings.client_ip {
-            ClientIp::Bind => true,
-            ClientIp::ProxyV2 => false,
-            ClientIp::Auto => on_loopback(flow.client.ip()) && on_loopback(candidate.address.ip()),
-        };
-        let names_client = candidate.client_ip_preservation;
+        let Approach { source, header } = candidate.approach(flow.client.ip(), settings.client_ip);
         let confirmed = settings.behaviour == Behaviour::Fast;
-        Self {
-            source: (bind && names_client).then_some(flow.client.ip()),
-            greeting: if bind { Greeting::None } else { Greeting::Header { names_client, confirmed } },
-        }
+        let greeting = header.map_or(Greeting::None, |header| Greeting::Header {
+            names_client: header == ProxyHeader::Client,
+            confirmed,
+        });
+        Self { source, greeting }
     }
 
     /// The greeting's bytes, of the edge called `edge`; empty if there is none.
@@ -66,7 +61,8 @@ impl SecondLeg {
 
 #[cfg(test)]
 mod tests {
-    use perigee_model::{LoadBalancerIndex, fixtures};
+    use perigee_model::{ClientIp, LoadBalancerIndex, RegionIndex, fixtures};
+    use perigee_steering::Via;
 
     use super::*;
 
@@ -77,8 +73,8 @@ mod tests {
         let candidate = Candidate {
             group: 0,
             endpoint: 0,
-            load_balancer: LoadBalancerIndex(0),
-            node: 0,
+            region: RegionIndex(0),
+            via: Via::Node { load_balancer: LoadBalancerIndex(0), node: 0 },
             address: ([127, 81, 1, 1], 8080).into(),
             client_ip_preservation: preserved,
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use perigee_dataplane::EdgeView;
-use perigee_health::{Evidence, NodeKey};
+use perigee_health::Evidence;
 use perigee_model::Instant;
 use perigee_net::{Clock, Crossings, Fault, Gate, Shutdown};
 use rustix::buffer::spare_capacity;
@@ -70,7 +70,7 @@ pub(crate) struct Worker {
     pub(super) pool: Pool,
     pub(super) routes: Routes,
     pub(super) view: Cache<Arc<ArcSwap<EdgeView>>, Arc<EdgeView>>,
-    pub(super) evidence: Vec<(NodeKey, Evidence)>,
+    pub(super) evidence: Vec<(perigee_health::Subject, Evidence)>,
     /// Flows that have more to do, with their generations.
     pub(super) queue: Vec<(u32, u32)>,
     pub(super) observer: Option<Arc<dyn FlowObserver>>,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use perigee_dataplane::{EdgeView, UdpRoute};
-use perigee_health::{Evidence, NodeKey};
+use perigee_dataplane::UdpRoute;
+use perigee_health::Evidence;
 use perigee_model::Instant;
 use perigee_net::{ConnectedSocket, Passed};
 
@@ -19,8 +19,6 @@ pub(super) struct UdpFlow {
     /// Position of the listener that the flow came in by, and that its answers leave from.
     pub(super) listener: usize,
     pub(super) route: UdpRoute,
-    /// The endpoint as the front tier knows it.
-    node: NodeKey,
     refused_at: Option<Instant>,
     /// When the first datagram came.
     pub(super) started: Instant,
@@ -47,12 +45,11 @@ impl Carried {
 
 impl UdpFlow {
     /// Opens the second leg of a flow. Errors: those of [`ConnectedSocket::open`].
-    pub(super) fn open(view: &EdgeView, route: UdpRoute, listener: usize, now: Instant) -> std::io::Result<Self> {
+    pub(super) fn open(route: UdpRoute, listener: usize, now: Instant) -> std::io::Result<Self> {
         Ok(Self {
             socket: ConnectedSocket::open(route.source, route.candidate.address)?,
             listener,
             route,
-            node: view.node_key(&route.candidate),
             refused_at: None,
             started: now,
             inbound: Carried::default(),
@@ -62,9 +59,11 @@ impl UdpFlow {
 
     /// ICMP has said that nobody listens at the endpoint: tells the front tier, which in `fast` takes it as evidence.
     pub(super) fn refused(&mut self, front: &Front, now: Instant) {
-        if self.refused_at.is_none_or(|at| now.since(at) >= EVIDENCE_PAUSE) {
+        if let Some(subject) = &self.route.subject
+            && self.refused_at.is_none_or(|at| now.since(at) >= EVIDENCE_PAUSE)
+        {
             self.refused_at = Some(now);
-            front.evidence_all(&mut vec![(self.node.clone(), Evidence::Refused)]);
+            front.evidence_all(&mut vec![(subject.clone(), Evidence::Refused)]);
         }
     }
 }

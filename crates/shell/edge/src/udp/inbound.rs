@@ -1,6 +1,6 @@
 //! From clients to endpoints.
 
-use perigee_dataplane::{UdpFlowId, UdpRoute};
+use perigee_dataplane::{EdgeView, UdpFlowId, UdpRoute};
 use perigee_net::MAX_BATCH;
 use perigee_steering::Flow;
 use tracing::debug;
@@ -92,8 +92,9 @@ impl Worker {
         if !self.faults.pop(route.pop).has_network() {
             return Err("pop_down");
         }
-        let kept = UdpFlow::open(&view, route, at, self.now).map_err(|error| {
-            debug!(%error, client = %flow.client, endpoint = %route.candidate.address, "no socket for a UDP flow");
+        let (endpoint, labels) = (route.candidate.address, labels(&view, &route));
+        let kept = UdpFlow::open(route, at, self.now).map_err(|error| {
+            debug!(%error, client = %flow.client, %endpoint, "no socket for a UDP flow");
             "no_socket"
         })?;
         let (id, ended) = self.flows.open(flow, kept, self.now);
@@ -108,18 +109,16 @@ impl Worker {
             }
             return Err("no_socket");
         }
-        self.note(&view, &route);
-        Ok(id)
-    }
-
-    fn note(&self, view: &perigee_dataplane::EdgeView, route: &UdpRoute) {
-        let lb = view.snapshot.load_balancer(route.candidate.load_balancer);
-        let labels = FlowLabels {
-            accelerator: view.snapshot.accelerator(route.accelerator).name.to_string(),
-            pop: view.atlas.pops()[route.pop.0].code.to_string(),
-            region: view.snapshot.region(lb.region).code.to_string(),
-        };
         self.shared.shares.note(self.number, &labels.region, self.now);
         self.shared.metrics.new_flows.get_or_create(&labels).inc();
+        Ok(id)
+    }
+}
+
+fn labels(view: &EdgeView, route: &UdpRoute) -> FlowLabels {
+    FlowLabels {
+        accelerator: view.snapshot.accelerator(route.accelerator).name.to_string(),
+        pop: view.atlas.pops()[route.pop.0].code.to_string(),
+        region: view.snapshot.region(route.candidate.region).code.to_string(),
     }
 }

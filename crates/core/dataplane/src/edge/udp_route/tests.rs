@@ -73,8 +73,7 @@ fn the_first_flow_after_detection_goes_elsewhere_and_the_old_one_stays() {
             assert!(port <= 4, "two nodes need two words");
             break;
         }
-        let node = edge.view().node_key(&route.candidate);
-        edge.evidence(&node, Evidence::Refused, now);
+        edge.evidence(&route.subject.expect("a node is watched"), Evidence::Refused, now);
         now = now + Duration::from_millis(1);
     }
     assert!(!is_seoul(datagram(&edge, &mut flows, flow(100), now)));
@@ -87,8 +86,7 @@ fn in_aws_a_closed_port_is_no_evidence() {
     for port in 1..50 {
         let route = edge.view().route_udp(&flow(port)).expect("there is an endpoint");
         assert!(is_seoul(route.candidate.address));
-        let node = edge.view().node_key(&route.candidate);
-        edge.evidence(&node, Evidence::Refused, seconds(1));
+        edge.evidence(&route.subject.expect("a node is watched"), Evidence::Refused, seconds(1));
     }
 }
 

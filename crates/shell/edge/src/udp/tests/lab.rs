@@ -47,7 +47,7 @@ impl Lab {
         let nodes = [1, 11].map(|first| [[127, a, b, first].into(), [127, a, b, first + 1].into()]);
         let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
         let accelerator = &mut snapshot.accelerators[0];
-        accelerator.addresses = entries.map(|entry| entry.ip());
+        accelerator.addresses = entries.map(|entry| entry.ip()).to_vec();
         accelerator.listeners[0].protocol = TransportProtocol::Udp;
         accelerator.listeners[0].port_ranges = vec![PortRange { from_port: PORT, to_port: PORT }];
         for (lb, addresses) in snapshot.load_balancers.iter_mut().zip(nodes) {
