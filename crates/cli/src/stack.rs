@@ -106,7 +106,8 @@ impl Stack {
         let (entry, process) = (Shutdown::new(), Shutdown::new());
         let pops = Arc::new(PopHosts::default());
         let hosts = Hosts::default();
-        let crossings = Crossings::default();
+        // Only nodes ask by which edge a connection came.
+        let crossings = if parts.nodes.is_some() { Crossings::default() } else { Crossings::unread() };
 
         let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
         let (mut front, mut proxy, mut dns, mut edge_metrics) = (None, None, None, None);
@@ -238,7 +239,8 @@ impl Stack {
     pub(crate) async fn stop(&self) -> usize {
         let limit = Duration::from_secs(self.config().snapshot.settings.limits.drain_s.into());
         // What hangs in a blackhole will never finish; as a crash it ends now.
-        for (_, host) in self.hosts.all() {
+        let hosts = self.hosts.all().into_iter().map(|(_, host)| host);
+        for host in hosts.chain(self.pops.all()) {
             if host.fault() == Fault::Blackhole {
                 host.set_fault(Fault::Crash);
             }

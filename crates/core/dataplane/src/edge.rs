@@ -4,6 +4,7 @@ mod connection;
 mod explain;
 mod outbox;
 mod plan;
+mod udp_route;
 mod view;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Sn
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
 pub use explain::{ChosenEndpoint, ConsideredEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use udp_route::UdpRoute;
 pub use view::EdgeView;
 
 /// The front tier as one machine: an edge proxy and a DNS server are drivers of it.

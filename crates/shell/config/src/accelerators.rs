@@ -10,10 +10,6 @@ use crate::regions::Resources;
 use crate::sockets::{Sockets, Transport};
 use crate::{endpoint_groups, flow_logs};
 
-/// Ports that the listeners of one accelerator have together, at most. Perigee's choice: the original takes all of
-/// 65535, but here each port is a socket on each of the two addresses.
-pub(crate) const MAX_PORTS: usize = 1_024;
-
 /// The protocols of a listener that the edge carries, and those that it does not carry yet.
 const PROTOCOLS: (&[(&str, TransportProtocol)], &[&str]) = (&[("TCP", TransportProtocol::Tcp)], &["UDP"]);
 
@@ -71,12 +67,6 @@ fn accelerator(
         let protocol = protocol(&t);
         read_ranges(&t, i, protocol, &mut ranges);
         drafts.push((i, protocol, t));
-    }
-    let total: usize = ranges.iter().map(|r| usize::from(r.range.to_port - r.range.from_port) + 1).sum();
-    if let Some(listeners) = t.get("listeners")
-        && total > MAX_PORTS
-    {
-        listeners.problem(format!("have {total} ports, an accelerator has at most {MAX_PORTS}"));
     }
     let all: Vec<PortRange> = ranges.iter().map(|r| r.range).collect();
     let judge = t.cx.count() == before;

@@ -68,15 +68,29 @@ impl Front {
         self.endpoints_changed.notify_one();
     }
 
-    /// Takes what a live connect showed.
-    pub fn evidence(&self, subject: &Subject, evidence: Evidence) {
+    /// Takes what live connects showed, in order, and empties the list.
+    pub(crate) fn evidence_all(&self, shown: &mut Vec<(Subject, Evidence)>) {
+        if shown.is_empty() {
+            return;
+        }
         let now = self.clock.now();
-        if self.with(|edge| edge.evidence(subject, evidence, now)) {
-            debug!(?subject, ?evidence, "live connect changed what is known of it");
-            match subject {
-                Subject::Node(_) => self.changed.notify_one(),
-                Subject::Endpoint(_) => self.endpoints_changed.notify_one(),
+        let (mut nodes, mut endpoints) = (false, false);
+        self.with(|edge| {
+            for (subject, evidence) in shown.drain(..) {
+                if edge.evidence(&subject, evidence, now) {
+                    debug!(?subject, ?evidence, "live connect changed what is known of it");
+                    match subject {
+                        Subject::Node(_) => nodes = true,
+                        Subject::Endpoint(_) => endpoints = true,
+                    }
+                }
             }
+        });
+        if nodes {
+            self.changed.notify_one();
+        }
+        if endpoints {
+            self.endpoints_changed.notify_one();
         }
     }
 

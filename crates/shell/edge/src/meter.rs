@@ -14,7 +14,12 @@ use perigee_geo::PopIndex;
 use perigee_model::{AcceleratorIndex, RegionIndex, TransportProtocol};
 use perigee_steering::Flow;
 
+pub use crate::tcp::Side;
+
 use crate::metrics::{Dimensions, FlowCounters, FlowFamilies, Route};
+
+/// The reason of a client that reset its connection before it was joined.
+pub(crate) const CLIENT_GONE: &str = "client_gone";
 
 /// What a proxy knows of a flow when it is joined to its endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +42,6 @@ pub struct FlowStart<'a> {
     pub client_ip_preservation: bool,
     /// The edge's own end of the second connection, if it is known; of no account with client-IP preservation.
     pub source: Option<SocketAddr>,
-}
-
-/// A side of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Who came to the edge.
-    Client,
-    /// Whom the edge connected to.
-    Endpoint,
 }
 
 /// How a joined flow ended.
@@ -102,8 +98,8 @@ impl FlowMeter {
     }
 
     /// A client got no endpoint, for `reason` as `perigee_edge_refused_flows` has it. Of TCP it counts as dropped if no
-    /// endpoint has an address of its family, else as reset by the edge; UDP has neither. An address without a listener
-    /// is nobody's and not counted.
+    /// endpoint has an address of its family, as a reset by the client if it gave up by itself, else as one by the edge;
+    /// UDP has none of these. An address without a listener is nobody's and not counted.
     pub fn refused(&mut self, view: &EdgeView, flow: &Flow, reason: &str) {
         if flow.protocol != TransportProtocol::Tcp {
             return;
@@ -114,8 +110,10 @@ impl FlowMeter {
         let labels = Dimensions::new(view, &route);
         if reason == Refusal::NoIpv6Endpoint.name() {
             self.families.dropped(&labels).inc();
+        } else if reason == CLIENT_GONE {
+            self.families.client_resets(&labels).inc();
         } else {
-            self.families.resets(&labels).inc();
+            self.families.edge_resets(&labels).inc();
         }
     }
 

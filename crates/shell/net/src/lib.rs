@@ -27,12 +27,13 @@ pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
 #[cfg(target_os = "linux")]
 pub use datagrams::{
-    DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, Sent, StopReceiver, StopSender, stop_signal,
+    ConnectedSocket, DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, PacketBatch, Passed, Sent,
+    StopReceiver, StopSender, stop_signal,
 };
 pub use dns_probe::DnsProber;
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
-pub use host::Host;
+pub use host::{Host, Obedience};
 pub use listener::{HostListener, bind_tcp};
 pub use names::Names;
 pub use probe::{ProbeTarget, fetch, probe};

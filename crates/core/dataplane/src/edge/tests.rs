@@ -11,11 +11,11 @@ use super::*;
 
 const SEOUL_CLIENT: [u8; 4] = [127, 82, 200, 9];
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::START + Duration::from_millis(1_000 + ms)
 }
 
-fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
+pub(super) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     static DATA: OnceLock<(Arc<Database>, Tables, Overlay)> = OnceLock::new();
     let (database, tables, overlay) = DATA.get_or_init(|| {
         let tables = Tables::parse(shipped::REGIONS, shipped::REGION_RTT, shipped::EDGES).expect("shipped tables");
@@ -26,7 +26,7 @@ fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     Arc::new(Atlas::build(database, tables, overlay, &regions, "Seoul").expect("an atlas"))
 }
 
-fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
+pub(super) fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
     let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
     snapshot.settings.behaviour = behaviour;
     snapshot.settings.timing = EdgeTiming::of(behaviour);
@@ -40,7 +40,10 @@ fn report(healthy: u32) -> NodeReport {
 
 /// An edge whose every node answered that all is well.
 fn healthy_edge(behaviour: Behaviour) -> Edge {
-    let snapshot = snapshot(behaviour);
+    healthy_edge_on(snapshot(behaviour))
+}
+
+pub(super) fn healthy_edge_on(snapshot: Arc<Snapshot>) -> Edge {
     let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
     while let Some(sample) = edge.poll_sample(at(0)) {
         edge.sampled(&sample, Ok(report(2)), at(0));
@@ -92,7 +95,7 @@ fn drive(
 }
 
 /// Region 1 (Seoul) has addresses 127.0.1.x in the fixture.
-fn is_seoul(address: SocketAddr) -> bool {
+pub(super) fn is_seoul(address: SocketAddr) -> bool {
     matches!(address.ip(), std::net::IpAddr::V4(ip) if ip.octets()[2] == 1)
 }
 

@@ -99,6 +99,11 @@ impl EdgeView {
         self.atlas.nearest_pop(place, |pop| !self.dead_pops.contains(&pop)).unwrap_or(nearest)
     }
 
+    /// The same for a client by its address.
+    pub(super) fn pop_for(&self, client: IpAddr) -> PopIndex {
+        self.pop.unwrap_or_else(|| self.pop_of(self.atlas.locate(client).place_index))
+    }
+
     /// The accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
     pub fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         self.plan.listener(&self.snapshot, flow)
@@ -126,11 +131,7 @@ impl EdgeView {
     /// Errors: nothing listens there, the accelerator is disabled, or the listener has no endpoint; the client is then
     /// reset.
     pub fn open(self: &Arc<Self>, flow: Flow, now: Instant) -> Result<Connection, Refusal> {
-        let pop = match self.pop {
-            Some(pop) => pop,
-            None => self.pop_of(self.atlas.locate(flow.client.ip()).place_index),
-        };
-        Connection::open(self.clone(), flow, pop, now)
+        Connection::open(self.clone(), flow, self.pop_for(flow.client.ip()), now)
     }
 
     /// As [`Self::open`] for a client whose place is known already: the same decision, without the search for its

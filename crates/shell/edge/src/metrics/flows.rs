@@ -118,8 +118,13 @@ impl FlowFamilies {
         drop(self.packets.get_or_create(labels));
     }
 
+    /// The count of clients with these dimensions that gave up before they had an endpoint.
+    pub(crate) fn client_resets(&self, labels: &Dimensions) -> Counter {
+        self.client_resets.get_or_create_owned(labels)
+    }
+
     /// The count of clients with these dimensions that the edge reset before they had an endpoint.
-    pub(crate) fn resets(&self, labels: &Dimensions) -> Counter {
+    pub(crate) fn edge_resets(&self, labels: &Dimensions) -> Counter {
         self.edge_resets.get_or_create_owned(labels)
     }
 
