@@ -61,6 +61,8 @@ pub struct Setup {
     pub dials: [u8; 2],
     /// More tables of `perigee.toml`, such as `[timing]` or `[limits]`.
     pub tables: String,
+    /// More lines of the table `[accelerators.shop]`, such as `flow_logs_enabled`.
+    pub accelerator: String,
     /// More regions by their codes, each with a load balancer `shop` for DNS alone; their nodes are in
     /// [`FURTHER_NETWORK`] and the networks behind it, in this order.
     pub further_regions: Vec<String>,
@@ -78,6 +80,7 @@ impl Default for Setup {
             behaviour: "fast".to_owned(),
             dials: [100, 100],
             tables: String::new(),
+            accelerator: String::new(),
             further_regions: Vec::new(),
             dns: String::new(),
             dns_hosts: 1,
@@ -131,6 +134,11 @@ impl Stack {
     /// The loopback addresses of this stack.
     pub fn slot(&self) -> &Slot {
         &self.files.slot
+    }
+
+    /// The directory of its configuration, which goes with it.
+    pub fn directory(&self) -> &Path {
+        self.files.dir()
     }
 
     /// The URL of a static address, 0 or 1.
@@ -351,7 +359,7 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         (1..=setup.dns_hosts).map(|host| format!("\"{}:{}\"", slot.address(53, host), setup.dns_port)).collect();
     let main = format!(
         "behaviour = \"{}\"\n[dns]\nlisten = [{}]\n{}[admin]\nlisten = \"{}\"\n{}\n[accelerators.shop]\n\
-         addresses = [\"{}\", \"{}\"]\n[[accelerators.shop.listeners]]\n\
+         addresses = [\"{}\", \"{}\"]\n{}[[accelerators.shop.listeners]]\n\
          port_ranges = [{{ from_port = 8080, to_port = 8080 }}]\n{}{}",
         setup.behaviour,
         listen.join(", "),
@@ -360,6 +368,7 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         setup.tables,
         slot.accelerator(0).ip(),
         slot.accelerator(1).ip(),
+        setup.accelerator,
         group(SEOUL, setup.dials[0]),
         group(TOKYO, setup.dials[1]),
     );

@@ -270,8 +270,8 @@ pub(crate) enum How {
 
 #[derive(Debug, Args)]
 pub(crate) struct Kill {
-    /// A region, a zone, an edge's code, a load balancer (region/name), a target (address or address:port), or a DNS
-    /// health check (check:NAME; `--how unhealthy` only)
+    /// A region, a zone, an edge's code, a network zone (zone-a or zone-b), a load balancer (region/name), a target
+    /// (address or address:port), or a DNS health check (check:NAME; `--how unhealthy` only)
     pub(crate) what: String,
     /// How
     #[arg(long, value_enum, default_value = "crash")]

@@ -14,7 +14,7 @@ use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
 use perigee_edge::{Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
+use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -75,6 +75,8 @@ pub(crate) struct Stack {
     pub(crate) pops: Arc<PopHosts>,
     pub(crate) front: Option<Arc<Front>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    /// What counts and logs the edge's flows.
+    edge_metrics: Option<perigee_edge::Metrics>,
     pub(crate) dns: Option<perigee_dns::Server>,
     pub(crate) regional: Regional,
     geography: Geography,
@@ -104,10 +106,11 @@ impl Stack {
         let (entry, process) = (Shutdown::new(), Shutdown::new());
         let pops = Arc::new(PopHosts::default());
         let hosts = Hosts::default();
-        let crossings = Crossings::default();
+        // Only nodes ask by which edge a connection came.
+        let crossings = if parts.nodes.is_some() { Crossings::default() } else { Crossings::unread() };
 
         let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
-        let (mut front, mut proxy, mut dns) = (None, None, None);
+        let (mut front, mut proxy, mut dns, mut edge_metrics) = (None, None, None, None);
         if parts.front() {
             let pop = match &config.runtime.pop {
                 Some(code) => Some(atlas.find_pop(code.as_str()).ok_or_else(|| format!("no edge is called {code}"))?),
@@ -117,6 +120,11 @@ impl Stack {
             tokio::spawn(machine.clone().run(Host::new("front"), process.clone()));
             if parts.edge {
                 let metrics = perigee_edge::Metrics::register(&mut registry);
+                metrics.watch(&mut registry, &machine);
+                edge_metrics = Some(metrics.clone());
+                let prober = DnsProber::new(Host::new("prober"), Names::of_the_system());
+                let probes = perigee_edge::EndpointMetrics::register(&mut registry);
+                tokio::spawn(machine.clone().run_endpoints(prober, probes, process.clone()));
                 let started =
                     Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);
@@ -134,6 +142,7 @@ impl Stack {
             pops,
             front,
             proxy,
+            edge_metrics,
             dns,
             regional,
             geography,
@@ -230,7 +239,8 @@ impl Stack {
     pub(crate) async fn stop(&self) -> usize {
         let limit = Duration::from_secs(self.config().snapshot.settings.limits.drain_s.into());
         // What hangs in a blackhole will never finish; as a crash it ends now.
-        for (_, host) in self.hosts.all() {
+        let hosts = self.hosts.all().into_iter().map(|(_, host)| host);
+        for host in hosts.chain(self.pops.all()) {
             if host.fault() == Fault::Blackhole {
                 host.set_fault(Fault::Crash);
             }
@@ -242,6 +252,10 @@ impl Stack {
         }
         self.regional.drain_nodes();
         let (flows, requests) = tokio::join!(self.entry.finish(limit), self.regional.finish_nodes(limit));
+        if let Some(metrics) = self.edge_metrics.clone() {
+            // After the last flow's end; a disk that hangs does not hold the rest up.
+            let _ = tokio::task::spawn_blocking(move || metrics.close_flow_logs()).await;
+        }
         let targets = self.regional.finish_targets(limit).await;
         self.process.begin();
         flows + requests + targets

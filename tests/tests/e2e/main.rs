@@ -9,6 +9,7 @@ mod dns;
 mod drain;
 mod encrypted;
 mod faults;
+mod flow_logs;
 mod flows;
 mod idle;
 mod policies;

@@ -83,6 +83,14 @@ impl Stack {
             host.set_fault(fault);
             return Ok(report(&what, &how, 1));
         }
+        if let Some(zone) = self.network_zone(&what) {
+            if fault.has_network() {
+                return invalid("a network zone knows no requests: crash or blackhole it".to_owned());
+            }
+            self.apply(&[zone], fault).await;
+            info!(what, how, "broken on purpose");
+            return Ok(report(&what, &how, 1));
+        }
         let mut hosts = self.hosts_of(&what)?;
         // A region or zone that errs or is slow is its application: the load balancers go on and notice. A crash or a
         // blackhole takes everything.
@@ -90,7 +98,7 @@ impl Stack {
             hosts.retain(|(key, _)| key.is_target());
         }
         let count = hosts.len();
-        self.apply(hosts, fault).await;
+        self.apply(&machines(hosts), fault).await;
         info!(what, how, machines = count, "broken on purpose");
         Ok(report(&what, &how, count))
     }
@@ -101,27 +109,31 @@ impl Stack {
             self.set_pop(pop, true);
             return Ok(report(&what, "restored", 1));
         }
+        if let Some(zone) = self.network_zone(&what) {
+            self.apply(&[zone], Fault::None).await;
+            return Ok(report(&what, "restored", 1));
+        }
         if what.starts_with(CHECK) {
             return self.force(&what, None);
         }
         let hosts = self.hosts_of(&what)?;
         let count = hosts.len();
         // Targets first: a node's first check should not meet a target that is still dead.
-        let (targets, nodes) = hosts.into_iter().partition(|(key, _)| key.is_target());
-        self.apply(targets, Fault::None).await;
-        self.apply(nodes, Fault::None).await;
+        let (targets, nodes): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|(key, _)| key.is_target());
+        self.apply(&machines(targets), Fault::None).await;
+        self.apply(&machines(nodes), Fault::None).await;
         // The operator's word goes with it; there may have been none.
         let _ = self.force(&what, None);
         info!(what, machines = count, "mended");
         Ok(report(&what, "restored", count))
     }
 
-    async fn apply(&self, hosts: Vec<(HostKey, Host)>, fault: Fault) {
-        for (_, host) in &hosts {
+    async fn apply(&self, hosts: &[Host], fault: Fault) {
+        for host in hosts {
             host.set_fault(fault);
         }
         let settled = async {
-            for (_, host) in &hosts {
+            for host in hosts {
                 host.settled().await;
             }
         };
@@ -136,7 +148,7 @@ impl Stack {
             let zones: Vec<&str> = snapshot.regions.iter().flat_map(|r| &r.zones).map(|z| z.as_str()).collect();
             return Err(ControlError::NotFound(format!(
                 "this process runs nothing called {what:?}; there are regions ({}), zones ({}), load balancers \
-                 (region/name), targets (address:port) and edges (ICN)",
+                 (region/name), targets (address:port), edges (ICN) and network zones (zone-a, zone-b)",
                 regions.join(", "),
                 zones.join(", ")
             )));
@@ -182,11 +194,21 @@ impl Stack {
         Some((pop, Arc::clone(&self.pops).get(pop)))
     }
 
+    /// A network zone of the edge that this process runs.
+    fn network_zone(&self, what: &str) -> Option<Host> {
+        self.proxy.as_ref()?;
+        self.pops.find_zone(what)
+    }
+
     fn set_pop(&self, pop: PopIndex, alive: bool) {
         if let Some(front) = &self.front {
             front.set_pop(pop, alive);
         }
     }
+}
+
+fn machines(hosts: Vec<(HostKey, Host)>) -> Vec<Host> {
+    hosts.into_iter().map(|(_, host)| host).collect()
 }
 
 fn report(what: &str, how: &str, machines: usize) -> Value {

@@ -93,7 +93,7 @@ fn explain(
 ) -> Result<Explanation, String> {
     let destination = destination(view, request)?;
     // A flow's source port is part of its hash; port 0 stands for "some port".
-    let flow = Flow { client: SocketAddr::new(request.client, 0), destination };
+    let flow = Flow::tcp(SocketAddr::new(request.client, 0), destination);
     let asked = Asked { method: &request.method, host: request.host.as_deref(), path: &request.path };
     Explanation::new(view, &flow, &asked, regional).map_err(|refusal| format!("the client would be reset: {refusal}"))
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use perigee_health::{DnsCheckStatus, Forced, HealthState, ProbeFailure, Reach, TargetState};
 use serde::{Deserialize, Serialize};
@@ -197,15 +198,39 @@ impl Stack {
         Some(EdgeStatus {
             pop: view.pop.map(code),
             active_flows: status.active_flows,
-            listening: status.listening.iter().map(ToString::to_string).collect(),
+            listening: in_ranges(&status.listening),
             dead_pops: view.dead_pops().iter().map(|p| code(*p)).collect(),
             new_flows_10s: status.new_flows_10s,
         })
     }
 
     fn fault_status(&self) -> BTreeMap<String, String> {
-        let broken = |(_, host): &(HostKey, perigee_net::Host)| host.fault() != perigee_net::Fault::None;
-        let all = self.hosts.all();
-        all.into_iter().filter(broken).map(|(_, host)| (host.name().to_owned(), host.fault().to_string())).collect()
+        let broken = |host: &perigee_net::Host| host.fault() != perigee_net::Fault::None;
+        let all = self.hosts.all().into_iter().map(|(_, host)| host).chain(self.pops.zones().iter().cloned());
+        all.filter(broken).map(|host| (host.name().to_owned(), host.fault().to_string())).collect()
+    }
+}
+
+/// Sorted addresses, those with ports in a row as `address:first-last`.
+fn in_ranges(addresses: &[SocketAddr]) -> Vec<String> {
+    let follows = |a: &SocketAddr, b: &SocketAddr| a.ip() == b.ip() && a.port().checked_add(1) == Some(b.port());
+    let text = |range: &[SocketAddr]| match range {
+        [first, .., last] => format!("{first}-{}", last.port()),
+        one => one.iter().map(ToString::to_string).collect(),
+    };
+    addresses.chunk_by(follows).map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_of_ports_are_shown_as_ranges() {
+        let at = |host, port| SocketAddr::from(([127, 75, 2, host], port));
+        let ports: Vec<SocketAddr> = [at(1, 80)].into_iter().chain((5_000..9_000).map(|p| at(1, p))).collect();
+        let shown = in_ranges(&[&ports[..], &[at(2, 9_000)]].concat());
+        assert_eq!(shown, ["127.75.2.1:80", "127.75.2.1:5000-8999", "127.75.2.2:9000"]);
+        assert!(in_ranges(&[]).is_empty());
     }
 }

@@ -19,6 +19,7 @@ mod record;
 pub mod shipped;
 mod special;
 mod tables;
+mod traffic_area;
 mod transition;
 
 pub use atlas::{AddressBlock, Atlas, Leg, Located, Origin, PlaceIndex, PopIndex};
@@ -29,4 +30,5 @@ pub use overlay::{Overlay, OverlayEntry};
 pub use partition::Partition;
 pub use place::Place;
 pub use tables::{Pop, TableRegion, Tables};
+pub use traffic_area::TrafficArea;
 pub use transition::embedded_ipv4;

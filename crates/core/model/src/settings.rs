@@ -3,6 +3,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::AccountId;
+
 /// Whether the original's errors and delays are kept or the possible is done instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +32,8 @@ pub enum ClientIp {
 /// Settings that are not resources.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
+    /// Whose resources these are.
+    pub account_id: AccountId,
     /// Which of the two behaviours.
     pub behaviour: Behaviour,
     /// How the client's address travels to the load balancer.
@@ -63,6 +67,8 @@ pub struct EdgeTiming {
     pub recovery_hold: Duration,
     /// An established flow without payload either way for this long is closed. 340 s.
     pub tcp_idle_timeout: Duration,
+    /// A UDP flow without a datagram either way for this long is forgotten. 30 s.
+    pub udp_idle_timeout: Duration,
 }
 
 impl EdgeTiming {
@@ -77,6 +83,7 @@ impl EdgeTiming {
             connect_timeout: Duration::from_secs(10),
             recovery_hold: Duration::from_secs(1),
             tcp_idle_timeout: Duration::from_secs(340),
+            udp_idle_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -84,8 +91,11 @@ impl EdgeTiming {
 /// Bounds on everything that can grow. Each has a counter in `/metrics` that rises when it is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Flows an edge holds at once; more are refused. Default 20,000.
+    /// TCP flows an edge holds at once; more are refused. Default 20,000.
     pub edge_flows: u32,
+    /// UDP flows an edge holds at once, each worker its share; beyond them the one silent for longest is forgotten.
+    /// Default 20,000.
+    pub edge_udp_flows: u32,
     /// Connections a load balancer node holds at once; more are refused. Default 20,000.
     pub node_connections: u32,
     /// Bytes of a whole request head. Default 65,536 (ALB guide, "Quotas").
@@ -108,6 +118,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             edge_flows: 20_000,
+            edge_udp_flows: 20_000,
             node_connections: 20_000,
             request_head_bytes: 65_536,
             request_line_bytes: 16_384,

@@ -55,8 +55,8 @@ fn get() -> String {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
-    /// A region, a zone, an edge's code, a load balancer (`region/name`), a target (`address:port`) or a DNS health
-    /// check (`check:NAME`, `unhealthy` only).
+    /// A region, a zone, an edge's code, a network zone (`zone-a`), a load balancer (`region/name`), a target
+    /// (`address:port`) or a DNS health check (`check:NAME`, `unhealthy` only).
     pub what: String,
     /// `crash`, `blackhole`, `error`, `slow`, or `unhealthy` (the operator's word; nothing is broken).
     pub how: String,

@@ -1,4 +1,6 @@
-use perigee_model::{Behaviour, ClientIp, EdgeTiming, Limits, Settings};
+use std::time::Duration;
+
+use perigee_model::{AccountId, Behaviour, ClientIp, EdgeTiming, Limits, Settings};
 
 use crate::reader::Table;
 use crate::runtime::parse_network;
@@ -6,6 +8,10 @@ use crate::runtime::parse_network;
 /// Reads the settings that are not resources. The ranges of times and limits are Perigee's choice: the lower bound
 /// keeps the thing working at all, the upper one keeps a slip of the key from costing all memory.
 pub(crate) fn read(root: &Table<'_>) -> Settings {
+    let account = AccountId::default();
+    let account_id = root.or("account_id", account, account.to_string(), |n| {
+        n.parse(|text| text.parse().map_err(|_| "must be 12 digits, such as \"123456789012\"".to_owned()))
+    });
     let behaviour = root.or("behaviour", Behaviour::default(), "fast", |n| {
         n.choice(&[("fast", Behaviour::Fast), ("aws", Behaviour::Aws)], &[])
     });
@@ -13,13 +19,14 @@ pub(crate) fn read(root: &Table<'_>) -> Settings {
         n.choice(&[("auto", ClientIp::Auto), ("bind", ClientIp::Bind), ("proxy_v2", ClientIp::ProxyV2)], &[])
     });
     let trusted_proxies = root.list("trusted_proxies").iter().filter_map(|n| n.parse(parse_network)).collect();
-    Settings { behaviour, client_ip, trusted_proxies, timing: timing(root, behaviour), limits: limits(root) }
+    let (timing, limits) = (timing(root, behaviour), limits(root));
+    Settings { account_id, behaviour, client_ip, trusted_proxies, timing, limits }
 }
 
 fn timing(root: &Table<'_>, behaviour: Behaviour) -> EdgeTiming {
     let default = EdgeTiming::of(behaviour);
     let t = root.table("timing");
-    let idle_s = u32::try_from(default.tcp_idle_timeout.as_secs()).unwrap_or(u32::MAX);
+    let seconds = |default: Duration| u32::try_from(default.as_secs()).unwrap_or(u32::MAX);
     let timing = EdgeTiming {
         lb_health_poll: t.millis_or("lb_health_poll_ms", 100..=60_000, default.lb_health_poll),
         lb_health_timeout: t.millis_or("lb_health_timeout_ms", 50..=30_000, default.lb_health_timeout),
@@ -27,7 +34,8 @@ fn timing(root: &Table<'_>, behaviour: Behaviour) -> EdgeTiming {
         connect_stagger: t.millis_or("connect_stagger_ms", 10..=5_000, default.connect_stagger),
         connect_timeout: t.millis_or("connect_timeout_ms", 100..=60_000, default.connect_timeout),
         recovery_hold: t.millis_or("recovery_hold_ms", 0..=30_000, default.recovery_hold),
-        tcp_idle_timeout: t.seconds_or("tcp_idle_timeout_seconds", 10..=86_400, idle_s),
+        tcp_idle_timeout: t.seconds_or("tcp_idle_timeout_seconds", 10..=86_400, seconds(default.tcp_idle_timeout)),
+        udp_idle_timeout: t.seconds_or("udp_idle_timeout_seconds", 1..=86_400, seconds(default.udp_idle_timeout)),
     };
     t.finish();
     timing
@@ -39,6 +47,7 @@ fn limits(root: &Table<'_>) -> Limits {
     let before = t.cx.count();
     let limits = Limits {
         edge_flows: t.int_or("edge_flows", 1..=1_000_000, default.edge_flows),
+        edge_udp_flows: t.int_or("edge_udp_flows", 1..=1_000_000, default.edge_udp_flows),
         node_connections: t.int_or("node_connections", 1..=1_000_000, default.node_connections),
         request_head_bytes: t.int_or("request_head_bytes", 1_024..=1_048_576, default.request_head_bytes),
         request_line_bytes: t.int_or("request_line_bytes", 512..=1_048_576, default.request_line_bytes),

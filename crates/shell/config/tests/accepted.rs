@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use perigee_config::{Config, Layers, MAX_FILE_BYTES, Origin, Sources, load};
-use perigee_model::{Action, Behaviour, Snapshot};
+use perigee_model::{Action, Behaviour, FlowLogFormat, FlowLogs, Snapshot};
 
 const REGION: &str = r#"
 [[zones]]
@@ -72,7 +72,7 @@ fn the_built_in_configuration_is_the_documented_table_of_addresses() {
     let accelerator = &s.accelerators[0];
     assert_eq!(s.accelerators.len(), 1);
     assert_eq!(accelerator.name.as_str(), "shop");
-    assert_eq!(accelerator.addresses, [ip("127.75.2.1"), ip("127.99.83.1")]);
+    assert_eq!(accelerator.addresses[..], [ip("127.75.2.1"), ip("127.99.83.1")]);
     assert!(accelerator.enabled && accelerator.listeners.len() == 1 && accelerator.listeners[0].listens_on(8080));
     assert_eq!(accelerator.listeners[0].endpoint_groups.len(), 2);
 
@@ -293,6 +293,28 @@ fn a_path_in_a_file_is_relative_to_the_configuration_directory() {
     std::fs::write(dir.0.join("own.mmdb"), "x").unwrap();
     let config = load(&Sources { dir: Some(dir.0.clone()), ..Sources::default() }).unwrap();
     assert_eq!(config.runtime.geo_file, Some(dir.0.join("own.mmdb")));
+}
+
+#[test]
+fn flow_logs_go_to_a_directory_beside_the_configuration_and_only_where_they_are_on() {
+    let dir = Dir::new("flow-logs");
+    let accelerator = |name: &str, octet: u8, more: &str| {
+        format!("[accelerators.{name}]\naddresses = [\"127.75.2.{octet}\", \"127.99.83.{octet}\"]\n{more}")
+    };
+    let logs = "flow_logs_s3_bucket = \"logs\"\nflow_logs_s3_prefix = \"a/b\"\n";
+    let on = format!("flow_logs_enabled = true\n{logs}");
+    let parquet = format!("{on}flow_logs_format = \"parquet\"\n");
+    let all = [accelerator("a", 1, &on), accelerator("b", 2, &parquet), accelerator("c", 3, logs)].concat();
+    let main = format!("account_id = \"123456789012\"\n{all}");
+    std::fs::write(dir.0.join("perigee.toml"), main).unwrap();
+    let snapshot = load(&Sources { dir: Some(dir.0.clone()), ..Sources::default() }).unwrap().snapshot;
+    assert_eq!(snapshot.settings.account_id.to_string(), "123456789012");
+    let of = |format| Some(FlowLogs { bucket: dir.0.join("logs"), prefix: "a/b".into(), format });
+    let logs: Vec<_> = snapshot.accelerators.iter().map(|a| a.flow_logs.clone()).collect();
+    assert_eq!(logs, [of(FlowLogFormat::Text), of(FlowLogFormat::Parquet), None]);
+    assert!(!dir.0.join("logs").exists(), "reading makes nothing");
+    let variable = Layers::from_strings(None, &[]).env(&[("PERIGEE_ACCOUNT_ID", "000000000007")]).load().unwrap();
+    assert_eq!(variable.snapshot.settings.account_id.to_string(), "000000000007");
 }
 
 #[test]

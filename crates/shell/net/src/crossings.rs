@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// itself; where edge and node share a process it says so here, before the first byte. Across processes the PROXY
 /// protocol header carries the name. Clones are the same register.
 #[derive(Clone, Debug, Default)]
-pub struct Crossings(Arc<Mutex<Ends>>);
+pub struct Crossings {
+    ends: Arc<Mutex<Ends>>,
+    is_unread: bool,
+}
 
 type Ends = HashMap<(SocketAddr, SocketAddr), Arc<str>>;
 
@@ -20,6 +23,16 @@ pub struct Crossing {
 }
 
 impl Crossings {
+    /// A register that no node of this process reads, so that nobody needs to write it.
+    pub fn unread() -> Self {
+        Self { is_unread: true, ..Self::default() }
+    }
+
+    /// Whether somebody may read it.
+    pub const fn is_read(&self) -> bool {
+        !self.is_unread
+    }
+
     /// Registers the connection from `source` to `destination` as made by `edge`.
     pub fn enter(&self, source: SocketAddr, destination: SocketAddr, edge: Arc<str>) -> Crossing {
         let ends = (source, destination);
@@ -33,7 +46,7 @@ impl Crossings {
     }
 
     fn lock(&self) -> MutexGuard<'_, Ends> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

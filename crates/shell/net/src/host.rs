@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::{fmt, io};
 
 use tokio::sync::watch;
@@ -25,17 +25,20 @@ struct Inner {
     /// What each listener has come to obey.
     obeyed: watch::Sender<BTreeMap<u64, Fault>>,
     next_listener: AtomicU64,
+    /// Threads that have no task to wait in.
+    wakers: Mutex<Vec<Waker>>,
 }
 
-/// A listener's word on which fault its socket obeys; withdrawn when dropped.
+/// The word of a listener, or of whoever else acts as the host, on which fault it obeys; withdrawn when dropped.
 #[derive(Debug)]
-pub(crate) struct Obedience {
+pub struct Obedience {
     host: Host,
     listener: u64,
 }
 
 impl Obedience {
-    pub(crate) fn obeys(&self, fault: Fault) {
+    /// Says that `fault` is obeyed now.
+    pub fn obeys(&self, fault: Fault) {
         self.host.inner.obeyed.send_if_modified(|all| all.insert(self.listener, fault) != Some(fault));
     }
 }
@@ -55,6 +58,7 @@ impl Host {
                 fault: watch::Sender::new(Fault::None),
                 obeyed: watch::Sender::new(BTreeMap::new()),
                 next_listener: AtomicU64::new(0),
+                wakers: Mutex::default(),
             }),
         }
     }
@@ -71,7 +75,18 @@ impl Host {
 
     /// Breaks or mends it. Established connections notice at their next step, listeners at once.
     pub fn set_fault(&self, fault: Fault) {
-        self.inner.fault.send_if_modified(|f| std::mem::replace(f, fault) != fault);
+        if self.inner.fault.send_if_modified(|f| std::mem::replace(f, fault) != fault) {
+            let wakers = self.inner.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            wakers.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    /// Wakes `waker` after every change of the fault from now on, for a thread that looks at [`Self::fault`] then.
+    pub fn wake_on_change(&self, waker: &Waker) {
+        let mut wakers = self.inner.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
     }
 
     /// Waits until every listener of the host obeys its present fault, so that a connect made from now on meets it.
@@ -81,7 +96,8 @@ impl Host {
         let _ = obeyed.wait_for(|all| all.values().all(|fault| *fault == self.fault())).await;
     }
 
-    pub(crate) fn obedience(&self) -> Obedience {
+    /// Another who acts as this host and whom [`Self::settled`] waits for. It obeys no fault so far.
+    pub fn obedience(&self) -> Obedience {
         let listener = self.inner.next_listener.fetch_add(1, Ordering::Relaxed);
         let obedience = Obedience { host: self.clone(), listener };
         obedience.obeys(Fault::None);

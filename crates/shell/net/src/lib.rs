@@ -18,20 +18,26 @@ mod probe;
 pub mod proxy_protocol;
 mod shutdown;
 mod stream;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "one socket option that neither the standard library nor `nix` reads")]
+mod tcp_info;
 mod unverified;
 
 pub use clock::Clock;
 pub use crossings::{Crossing, Crossings};
 #[cfg(target_os = "linux")]
 pub use datagrams::{
-    DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, Sent, StopReceiver, StopSender, stop_signal,
+    ConnectedSocket, DatagramBatch, DatagramSocket, MAX_ANSWER, MAX_BATCH, MAX_QUERY, PacketBatch, Passed, Sent,
+    StopReceiver, StopSender, stop_signal,
 };
 pub use dns_probe::DnsProber;
 pub use fault::Fault;
 pub use gate::{Gate, Pass};
-pub use host::Host;
+pub use host::{Host, Obedience};
 pub use listener::{HostListener, bind_tcp};
 pub use names::Names;
 pub use probe::{ProbeTarget, fetch, probe};
 pub use shutdown::{Shutdown, Task};
 pub use stream::{HostStream, connect, reset_on_drop};
+#[cfg(target_os = "linux")]
+pub use tcp_info::{TcpSegments, tcp_segments};

@@ -128,10 +128,15 @@ fn asks_for_confirmation(fixed: &[u8; 16], rest: &[u8]) -> bool {
 ///
 /// Errors: `InvalidData` when something else comes, or the connection's own. The caller bounds the time.
 pub async fn confirmed(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    match stream.read_u8().await? {
-        CONFIRMATION => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the node did not confirm the PROXY header")),
+    if is_confirmation(stream.read_u8().await?) {
+        return Ok(());
     }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the node did not confirm the PROXY header"))
+}
+
+/// Whether a node's first byte is the confirmation that [`asking_for_confirmation`] asked for.
+pub const fn is_confirmation(byte: u8) -> bool {
+    byte == CONFIRMATION
 }
 
 /// Reads the fixed part: how many bytes follow. Errors: as named.

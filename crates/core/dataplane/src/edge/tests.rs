@@ -11,11 +11,11 @@ use super::*;
 
 const SEOUL_CLIENT: [u8; 4] = [127, 82, 200, 9];
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::START + Duration::from_millis(1_000 + ms)
 }
 
-fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
+pub(super) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     static DATA: OnceLock<(Arc<Database>, Tables, Overlay)> = OnceLock::new();
     let (database, tables, overlay) = DATA.get_or_init(|| {
         let tables = Tables::parse(shipped::REGIONS, shipped::REGION_RTT, shipped::EDGES).expect("shipped tables");
@@ -26,7 +26,7 @@ fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     Arc::new(Atlas::build(database, tables, overlay, &regions, "Seoul").expect("an atlas"))
 }
 
-fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
+pub(super) fn snapshot(behaviour: Behaviour) -> Arc<Snapshot> {
     let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
     snapshot.settings.behaviour = behaviour;
     snapshot.settings.timing = EdgeTiming::of(behaviour);
@@ -40,7 +40,10 @@ fn report(healthy: u32) -> NodeReport {
 
 /// An edge whose every node answered that all is well.
 fn healthy_edge(behaviour: Behaviour) -> Edge {
-    let snapshot = snapshot(behaviour);
+    healthy_edge_on(snapshot(behaviour))
+}
+
+pub(super) fn healthy_edge_on(snapshot: Arc<Snapshot>) -> Edge {
     let mut edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
     while let Some(sample) = edge.poll_sample(at(0)) {
         edge.sampled(&sample, Ok(report(2)), at(0));
@@ -50,7 +53,7 @@ fn healthy_edge(behaviour: Behaviour) -> Edge {
 }
 
 fn flow(port: u16) -> Flow {
-    Flow { client: (SEOUL_CLIENT, port).into(), destination: ([127, 75, 2, 1], 8080).into() }
+    Flow::tcp((SEOUL_CLIENT, port).into(), ([127, 75, 2, 1], 8080).into())
 }
 
 /// Opens a flow and drives it against a network in which `reachable` says what a connect gives: done, refused or none
@@ -73,15 +76,15 @@ fn drive(
                 },
                 Output::Use { candidate, .. } => {
                     while let Some(output) = connection.poll_output() {
-                        if let Output::Evidence { node, evidence } = output {
-                            edge.evidence(&node, evidence, now);
+                        if let Output::Evidence { subject, evidence } = output {
+                            edge.evidence(&subject, evidence, now);
                         }
                     }
                     return (Ok(candidate.address), (now - at(start)).as_millis() as u64);
                 }
                 Output::Refuse(refusal) => return (Err(refusal), (now - at(start)).as_millis() as u64),
-                Output::Evidence { node, evidence } => {
-                    edge.evidence(&node, evidence, now);
+                Output::Evidence { subject, evidence } => {
+                    edge.evidence(&subject, evidence, now);
                 }
                 Output::Abandon { .. } => {}
             }
@@ -92,7 +95,7 @@ fn drive(
 }
 
 /// Region 1 (Seoul) has addresses 127.0.1.x in the fixture.
-fn is_seoul(address: SocketAddr) -> bool {
+pub(super) fn is_seoul(address: SocketAddr) -> bool {
     matches!(address.ip(), std::net::IpAddr::V4(ip) if ip.octets()[2] == 1)
 }
 
@@ -159,9 +162,9 @@ fn a_region_that_is_far_is_not_suspected_for_being_overtaken_by_a_nearer_one() {
         }
         connection.connected(2);
         while let Some(output) = connection.poll_output() {
-            if let Output::Evidence { node, evidence } = output {
-                assert_ne!(evidence, Evidence::Slow, "{node:?}");
-                edge.evidence(&node, evidence, at(500));
+            if let Output::Evidence { subject, evidence } = output {
+                assert_ne!(evidence, Evidence::Slow, "{subject:?}");
+                edge.evidence(&subject, evidence, at(500));
             }
         }
     }
@@ -393,4 +396,21 @@ fn trees_follow_health_and_configuration_as_the_latency_law_does() {
     let explanation = view.explain_policy(view.trees().of_latency_name(0), perigee_steering::RecordKind::A, &client, 0);
     assert_eq!(explanation.answers, ["load balancer shop in ap-northeast-2"]);
     assert!(explanation.to_string().contains("longer round trip"), "{explanation}");
+}
+
+#[test]
+fn t15_one_port_of_a_tcp_and_a_udp_listener_leads_to_two_listeners() {
+    let mut snapshot = Snapshot::clone(&snapshot(Behaviour::Fast));
+    let mut udp = snapshot.accelerators[0].listeners[0].clone();
+    udp.protocol = perigee_model::TransportProtocol::Udp;
+    udp.endpoint_groups.truncate(1);
+    snapshot.accelerators[0].listeners.push(udp);
+    let snapshot = Arc::new(snapshot);
+    let edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    let tcp = flow(1);
+    let udp = Flow::udp(tcp.client, tcp.destination);
+    let groups = |flow: &Flow| edge.view().explain(flow).expect("explained").groups.len();
+    assert_eq!((groups(&tcp), groups(&udp)), (2, 1));
+    let stray = Flow { destination: ([127, 75, 2, 1], 81).into(), ..udp };
+    assert_eq!(edge.view().open(stray, at(0)).map(|_| ()), Err(Refusal::NoListener));
 }

@@ -1,7 +1,7 @@
 use super::scope::ranges;
 use super::{Atlas, PlaceIndex};
 use crate::database::NO_PLACE;
-use crate::{Direction, Partition};
+use crate::{Direction, Partition, TrafficArea};
 
 impl Atlas {
     /// All places in order of their indices, the unknown one last.
@@ -13,6 +13,12 @@ impl Atlas {
     /// neither the database nor the regions table says it of. Panics on an index that another, larger atlas gave.
     pub fn continent_of(&self, place: PlaceIndex) -> Option<&'static str> {
         self.continents.get(&self.place(place).country).copied()
+    }
+
+    /// The traffic area of a country by its ISO 3166 code. None where neither the code nor what the database and the
+    /// regions table say of its continent tells one.
+    pub fn traffic_area(&self, country: &str) -> Option<TrafficArea> {
+        TrafficArea::of(country, self.continents.get(country).copied())
     }
 
     /// The code of the place's state, in the USA. None elsewhere, for places of the overlay, and where the database

@@ -110,7 +110,7 @@ impl Names {
             types: Vec::new(),
             zones: snapshot.dns.zones.iter().map(|_| None).collect(),
             fixed_addresses: Addresses::default(),
-            accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses)).collect(),
+            accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses.iter().copied())).collect(),
             snapshot,
         };
         let mut entries = Vec::new();

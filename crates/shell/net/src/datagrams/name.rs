@@ -17,6 +17,8 @@ pub(super) struct Name {
 
 impl Name {
     pub(super) const EMPTY: Self = Self { bytes: [0; LEN], len: LEN as u32 };
+    /// Nobody: whom a connected socket is connected to.
+    pub(super) const NONE: Self = Self { bytes: [0; LEN], len: 0 };
 
     /// The address as the kernel has it.
     pub(super) fn of(address: SocketAddr) -> Self {
@@ -133,30 +135,40 @@ impl Control {
 
     /// The address that a received datagram was sent to, if the kernel said so.
     pub(super) fn local(&self) -> Local {
-        let mut rest = &self.bytes[..self.len.min(CONTROL)];
-        while rest.len() >= CONTROL_HEADER {
-            let mut len = [0; WORD];
-            len.copy_from_slice(&rest[..WORD]);
-            let len = usize::from_ne_bytes(len);
-            let integer = |at: usize| i32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
-            let Some(data) = rest.get(CONTROL_HEADER..len) else { break };
-            match (integer(WORD), integer(WORD + 4)) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) if data.len() >= 12 => {
-                    return Local::V4(Ipv4Addr::new(data[4], data[5], data[6], data[7]));
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if data.len() >= 20 => {
-                    let mut address = [0; 16];
-                    address.copy_from_slice(&data[..16]);
-                    let address = Ipv6Addr::from(address);
-                    let interface = u32::from_ne_bytes([data[16], data[17], data[18], data[19]]);
-                    // Elsewhere the routing table knows the interface better than the way that the query came.
-                    return Local::V6(address, if address.is_unicast_link_local() { interface } else { 0 });
-                }
-                _ => {}
+        let found = self.messages().find_map(|(level, kind, data)| match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) if data.len() >= 12 => {
+                Some(Local::V4(Ipv4Addr::new(data[4], data[5], data[6], data[7])))
             }
-            let Some(next) = rest.get(len.next_multiple_of(WORD)..) else { break };
-            rest = next;
-        }
-        Local::Bound
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if data.len() >= 20 => {
+                let mut address = [0; 16];
+                address.copy_from_slice(&data[..16]);
+                let address = Ipv6Addr::from(address);
+                let interface = u32::from_ne_bytes([data[16], data[17], data[18], data[19]]);
+                // Elsewhere the routing table knows the interface better than the way that the query came.
+                Some(Local::V6(address, if address.is_unicast_link_local() { interface } else { 0 }))
+            }
+            _ => None,
+        });
+        found.unwrap_or(Local::Bound)
+    }
+
+    /// The length of the datagrams that the kernel gave as one, if it did; the last of them may be shorter.
+    pub(super) fn segment(&self) -> Option<u16> {
+        let found = self.messages().find(|(level, kind, _)| (*level, *kind) == (libc::SOL_UDP, libc::UDP_GRO));
+        let size = found.and_then(|(_, _, data)| data.first_chunk().copied()).map(i32::from_ne_bytes)?;
+        u16::try_from(size).ok().filter(|size| *size > 0)
+    }
+
+    /// The control messages of a received datagram: level, type, data.
+    fn messages(&self) -> impl Iterator<Item = (i32, i32, &[u8])> {
+        let mut rest = &self.bytes[..self.len.min(CONTROL)];
+        std::iter::from_fn(move || {
+            let len = usize::from_ne_bytes(*rest.first_chunk::<WORD>()?);
+            let data = rest.get(CONTROL_HEADER..len)?;
+            let integer = |at: usize| i32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+            let message = (integer(WORD), integer(WORD + 4), data);
+            rest = rest.get(len.next_multiple_of(WORD)..).unwrap_or_default();
+            Some(message)
+        })
     }
 }

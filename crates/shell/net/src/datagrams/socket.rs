@@ -35,10 +35,23 @@ impl DatagramSocket {
     ///
     /// Errors: those of `socket` and `bind`. Options that a system refuses are gone without.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::bound(address, true)
+    }
+
+    /// Binds `address` for this socket alone.
+    ///
+    /// Errors: as [`Self::bind`]; `AddrInUse` if anybody has it.
+    pub fn bind_alone(address: SocketAddr) -> io::Result<Self> {
+        Self::bound(address, false)
+    }
+
+    fn bound(address: SocketAddr, shared: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         // Any port must be one that nobody has, and the kernel takes one that may be shared for free.
-        let any_port = address.port() == 0;
-        socket.set_reuse_port(!any_port)?;
+        let any_port = shared && address.port() == 0;
+        if shared && !any_port {
+            socket.set_reuse_port(true)?;
+        }
         socket.set_nonblocking(true)?;
         // The first is above the system's limit for those who may.
         let room = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
@@ -67,6 +80,14 @@ impl DatagramSocket {
         }
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         Ok(Self { socket, address, wildcard })
+    }
+
+    /// Receives datagrams that came one behind the other as one, where the kernel can: for [`PacketBatch`] alone, which
+    /// takes them apart again. True if it does.
+    ///
+    /// [`PacketBatch`]: super::PacketBatch
+    pub fn coalesce(&self) -> bool {
+        sys::set_option(self.socket.as_fd(), sys::COALESCE).is_ok()
     }
 
     /// Where it is bound; with port 0 asked for, the port it got.

@@ -8,6 +8,9 @@ use nix::libc;
 
 use super::name::{Control, Name};
 
+/// The option by which a socket gives datagrams that came one behind the other as one, with their length.
+pub(super) const COALESCE: (i32, i32, i32) = (libc::SOL_UDP, libc::UDP_GRO, 1);
+
 /// Headers of messages; the pointers in them are set before each call and never read after it.
 pub(super) struct Headers {
     messages: Vec<libc::mmsghdr>,
