@@ -241,5 +241,4 @@ impl Edge {
 }
 
 #[cfg(test)]
-#[path = "edge/tests.rs"]
 mod tests;
