@@ -243,5 +243,4 @@ impl Edge {
 }
 
 #[cfg(test)]
-#[path = "edge/tests.rs"]
 mod tests;
