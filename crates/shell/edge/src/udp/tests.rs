@@ -1,6 +1,7 @@
 //! The UDP side of the edge on real sockets: endpoints are small echoes on loopback addresses of their own.
 
 mod lab;
+mod metering;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

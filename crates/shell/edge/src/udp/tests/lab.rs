@@ -34,6 +34,7 @@ pub(super) struct Lab {
     /// By region, the addresses of its nodes.
     pub(super) nodes: [[IpAddr; 2]; 2],
     registry: Registry,
+    pub(super) edge: Metrics,
     echoes: Mutex<Vec<(IpAddr, JoinHandle<()>)>>,
     heard: Arc<AtomicU64>,
 }
@@ -74,7 +75,7 @@ impl Lab {
         let udp = UdpProxy::start(front.clone(), pops.clone(), metrics, clock, shutdown.clone(), workers).await;
         let udp = udp.expect("it listens");
         let (echoes, heard) = (Mutex::default(), Arc::default());
-        let lab = Self { front, udp, pops, shutdown, entries, nodes, registry, echoes, heard };
+        let lab = Self { front, udp, pops, shutdown, entries, nodes, registry, edge, echoes, heard };
         for node in nodes.into_iter().flatten() {
             lab.echo(SocketAddr::new(node, PORT));
         }
