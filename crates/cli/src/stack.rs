@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
-use perigee_edge::{Front, PopHosts, Proxy};
+use perigee_edge::{Front, PopHosts, Proxy, UdpMetrics, UdpProxy};
 use perigee_model::{RegionCode, Snapshot};
 use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
@@ -75,6 +75,7 @@ pub(crate) struct Stack {
     pub(crate) pops: Arc<PopHosts>,
     pub(crate) front: Option<Arc<Front>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) udp: Option<Arc<UdpProxy>>,
     pub(crate) dns: Option<perigee_dns::Server>,
     pub(crate) regional: Regional,
     geography: Geography,
@@ -108,7 +109,7 @@ impl Stack {
         let crossings = if parts.nodes.is_some() { Crossings::default() } else { Crossings::unread() };
 
         let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
-        let (mut front, mut proxy, mut dns) = (None, None, None);
+        let (mut front, mut proxy, mut udp, mut dns) = (None, None, None, None);
         if parts.front() {
             let pop = match &config.runtime.pop {
                 Some(code) => Some(atlas.find_pop(code.as_str()).ok_or_else(|| format!("no edge is called {code}"))?),
@@ -124,6 +125,9 @@ impl Stack {
                 let started =
                     Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);
+                let metrics = UdpMetrics::register(&mut registry);
+                let started = UdpProxy::start(machine.clone(), pops.clone(), metrics, clock, entry.clone(), None).await;
+                udp = Some(started.map_err(|e| e.to_string())?);
             }
             if parts.dns {
                 dns = Some(dns::start(&config, &machine, &mut registry, &entry, &process).await?);
@@ -138,6 +142,7 @@ impl Stack {
             pops,
             front,
             proxy,
+            udp,
             dns,
             regional,
             geography,
@@ -212,6 +217,11 @@ impl Stack {
         }
         if let Some(proxy) = &self.proxy
             && let Err(error) = proxy.set_snapshot(&snapshot).await
+        {
+            problems.push(error.to_string());
+        }
+        if let Some(udp) = &self.udp
+            && let Err(error) = udp.set_snapshot(&snapshot).await
         {
             problems.push(error.to_string());
         }
