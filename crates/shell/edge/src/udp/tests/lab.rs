@@ -67,6 +67,14 @@ impl Lab {
             while let Some(sample) = edge.poll_sample(now) {
                 edge.sampled(&sample, Ok(report.clone()), now);
             }
+            // Probes are spread; one interval on, everybody has had one.
+            let spread = now + Duration::from_millis(100);
+            while let Some(at) = edge.poll_endpoint_timeout().filter(|at| *at <= spread) {
+                edge.handle_endpoint_timeout(at);
+                while let Some(probe) = edge.poll_endpoint_probe(at) {
+                    edge.endpoint_probed(&probe, Ok(()), at);
+                }
+            }
         });
         let pops = Arc::new(PopHosts::default());
         let edge = Metrics::register(&mut registry);
