@@ -52,6 +52,11 @@ impl Slot {
         SocketAddr::new(self.address(network, zone), PORT)
     }
 
+    /// The instance of a region's network that UDP goes to.
+    pub fn instance(&self, network: u8) -> IpAddr {
+        self.address(network, 20)
+    }
+
     /// The target in the same zone.
     pub fn target(&self, network: u8, zone: u8) -> SocketAddr {
         SocketAddr::new(self.address(network, 10 * zone), 9000)

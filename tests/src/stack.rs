@@ -18,6 +18,8 @@ use crate::wait::{unix_ms, until};
 
 pub use crate::compose::{SEOUL, TOKYO};
 
+/// The port of the accelerator's UDP listener, if it has one.
+pub const UDP_PORT: u16 = 5353;
 /// The network of the first further region, see [`Slot::node`].
 pub const FURTHER_NETWORK: u8 = 101;
 
@@ -70,6 +72,8 @@ pub struct Setup {
     pub dns: String,
     /// At how many addresses DNS listens: hosts 1 and on of network 53.
     pub dns_hosts: u8,
+    /// Whether there is a UDP listener too, on [`UDP_PORT`], with an instance in each region: [`Slot::instance`].
+    pub udp: bool,
     /// The port of DNS; 5300 unless a judge knows no other than its own.
     pub dns_port: u16,
 }
@@ -84,6 +88,7 @@ impl Default for Setup {
             further_regions: Vec::new(),
             dns: String::new(),
             dns_hosts: 1,
+            udp: false,
             dns_port: 5_300,
         }
     }
@@ -372,16 +377,43 @@ fn write_configuration(dir: &Path, slot: &Slot, setup: &Setup) {
         group(SEOUL, setup.dials[0]),
         group(TOKYO, setup.dials[1]),
     );
+    let main = if setup.udp { main + &udp_listener() } else { main };
     let further = setup.further_regions.iter().map(String::as_str).zip(FURTHER_NETWORK..);
     let mut regions = [(SEOUL, 82), (TOKYO, 81)].into_iter().chain(further);
     let written = fs::create_dir_all(dir.join("regions"))
         .and_then(|()| fs::write(dir.join("perigee.toml"), main))
         .and_then(|()| {
             regions.try_for_each(|(code, network)| {
-                fs::write(dir.join(format!("regions/{code}.toml")), region(slot, code, network))
+                let mut text = region(slot, code, network);
+                if setup.udp {
+                    let address = slot.instance(network);
+                    text += &format!("[instances.{}]\naddress = \"{address}\"\n", instance_of(code));
+                }
+                fs::write(dir.join(format!("regions/{code}.toml")), text)
             })
         });
     written.unwrap_or_else(|e| panic!("cannot write {}: {e}", dir.display()));
+}
+
+/// The id of a region's instance.
+fn instance_of(code: &str) -> &'static str {
+    if code == SEOUL { "i-00000082" } else { "i-00000081" }
+}
+
+fn udp_listener() -> String {
+    let group = |region: &str| {
+        format!(
+            "[[accelerators.shop.listeners.endpoint_groups]]\nregion = \"{region}\"\n\
+             endpoints = [{{ endpoint_id = \"{}\" }}]\n",
+            instance_of(region)
+        )
+    };
+    format!(
+        "[[accelerators.shop.listeners]]\nprotocol = \"UDP\"\n\
+         port_ranges = [{{ from_port = {UDP_PORT}, to_port = {UDP_PORT} }}]\n{}{}",
+        group(SEOUL),
+        group(TOKYO)
+    )
 }
 
 /// A region's file: zones `a` and `c` with a node and a target each; checks as quick as the original allows.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
-use perigee_edge::{Front, PopHosts, Proxy};
+use perigee_edge::{Front, PopHosts, Proxy, UdpMetrics, UdpProxy};
 use perigee_model::{RegionCode, Snapshot};
 use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
@@ -75,6 +75,7 @@ pub(crate) struct Stack {
     pub(crate) pops: Arc<PopHosts>,
     pub(crate) front: Option<Arc<Front>>,
     pub(crate) proxy: Option<Arc<Proxy>>,
+    pub(crate) udp: Option<Arc<UdpProxy>>,
     /// What counts and logs the edge's flows.
     edge_metrics: Option<perigee_edge::Metrics>,
     pub(crate) dns: Option<perigee_dns::Server>,
@@ -110,7 +111,7 @@ impl Stack {
         let crossings = if parts.nodes.is_some() { Crossings::default() } else { Crossings::unread() };
 
         let regional = Regional::start(&snapshot, &parts, &hosts, &mut registry, clock, crossings.clone()).await?;
-        let (mut front, mut proxy, mut dns, mut edge_metrics) = (None, None, None, None);
+        let (mut front, mut proxy, mut udp, mut dns, mut edge_metrics) = (None, None, None, None, None);
         if parts.front() {
             let pop = match &config.runtime.pop {
                 Some(code) => Some(atlas.find_pop(code.as_str()).ok_or_else(|| format!("no edge is called {code}"))?),
@@ -121,13 +122,16 @@ impl Stack {
             if parts.edge {
                 let metrics = perigee_edge::Metrics::register(&mut registry);
                 metrics.watch(&mut registry, &machine);
-                edge_metrics = Some(metrics.clone());
                 let prober = DnsProber::new(Host::new("prober"), Names::of_the_system());
                 let probes = perigee_edge::EndpointMetrics::register(&mut registry);
                 tokio::spawn(machine.clone().run_endpoints(prober, probes, process.clone()));
-                let started =
-                    Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
+                let tcp = metrics.clone();
+                let started = Proxy::start(machine.clone(), pops.clone(), crossings, tcp, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);
+                let of_udp = UdpMetrics::register(&mut registry, &metrics);
+                let started = UdpProxy::start(machine.clone(), pops.clone(), of_udp, clock, entry.clone(), None).await;
+                udp = Some(started.map_err(|e| e.to_string())?);
+                edge_metrics = Some(metrics);
             }
             if parts.dns {
                 dns = Some(dns::start(&config, &machine, &mut registry, &entry, &process).await?);
@@ -142,6 +146,7 @@ impl Stack {
             pops,
             front,
             proxy,
+            udp,
             edge_metrics,
             dns,
             regional,
@@ -217,6 +222,11 @@ impl Stack {
         }
         if let Some(proxy) = &self.proxy
             && let Err(error) = proxy.set_snapshot(&snapshot).await
+        {
+            problems.push(error.to_string());
+        }
+        if let Some(udp) = &self.udp
+            && let Err(error) = udp.set_snapshot(&snapshot).await
         {
             problems.push(error.to_string());
         }

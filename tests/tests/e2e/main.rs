@@ -15,5 +15,6 @@ mod idle;
 mod policies;
 mod second_reader;
 mod start;
+mod udp;
 mod zone_files;
 mod zonemaster;

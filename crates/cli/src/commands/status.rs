@@ -38,6 +38,10 @@ pub(crate) async fn status(args: &args::Status) -> Result<(), String> {
     if let Some(edge) = &status.edge {
         let pop = edge.pop.as_ref().map_or(String::new(), |p| format!(" {p}"));
         output::line(format!("\nedge{pop}: {} flows open on {}", edge.active_flows, edge.listening.join(", ")));
+        if !edge.listening_udp.is_empty() {
+            let (flows, listening) = (edge.active_udp_flows, edge.listening_udp.join(", "));
+            output::line(format!("edge{pop}: {flows} UDP flows on {listening}"));
+        }
         if !edge.dead_pops.is_empty() {
             output::line(format!("out of the anycast: {}", edge.dead_pops.join(", ")));
         }

@@ -112,8 +112,12 @@ pub(crate) struct TargetStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EdgeStatus {
     pub(crate) pop: Option<String>,
+    /// TCP flows.
     pub(crate) active_flows: u32,
     pub(crate) listening: Vec<String>,
+    /// UDP flows, and where they come in.
+    pub(crate) active_udp_flows: u32,
+    pub(crate) listening_udp: Vec<String>,
     /// Points of presence out of the anycast.
     pub(crate) dead_pops: Vec<String>,
     /// New flows of the last ten seconds by region.
@@ -254,13 +258,19 @@ impl Stack {
         let (front, proxy) = (self.front.as_ref()?, self.proxy.as_ref()?);
         let view = front.view();
         let code = |pop: perigee_geo::PopIndex| view.atlas.pops()[pop.0].code.to_string();
-        let status = proxy.status();
+        let (status, udp) = (proxy.status(), self.udp.as_ref().map(|udp| udp.status()));
+        let mut new_flows_10s = status.new_flows_10s;
+        for (region, flows) in udp.iter().flat_map(|udp| &udp.new_flows_10s) {
+            *new_flows_10s.entry(region.clone()).or_default() += flows;
+        }
         Some(EdgeStatus {
             pop: view.pop.map(code),
             active_flows: status.active_flows,
             listening: in_ranges(&status.listening),
+            active_udp_flows: udp.as_ref().map_or(0, |udp| udp.active_flows),
+            listening_udp: udp.as_ref().map(|udp| in_ranges(&udp.listening)).unwrap_or_default(),
             dead_pops: view.dead_pops().iter().map(|p| code(*p)).collect(),
-            new_flows_10s: status.new_flows_10s,
+            new_flows_10s,
         })
     }
 

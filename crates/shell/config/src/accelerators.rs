@@ -10,8 +10,8 @@ use crate::regions::Resources;
 use crate::sockets::{Sockets, Transport};
 use crate::{endpoint_groups, flow_logs};
 
-/// The protocols of a listener that the edge carries, and those that it does not carry yet.
-const PROTOCOLS: (&[(&str, TransportProtocol)], &[&str]) = (&[("TCP", TransportProtocol::Tcp)], &["UDP"]);
+/// The protocols of a listener.
+const PROTOCOLS: [(&str, TransportProtocol); 2] = [("TCP", TransportProtocol::Tcp), ("UDP", TransportProtocol::Udp)];
 
 /// A port range, and which listener of the accelerator it belongs to.
 struct OwnedRange {
@@ -77,8 +77,8 @@ fn accelerator(
         let client_affinity = t.or("client_affinity", ClientAffinity::default(), "NONE", |n| n.choice(&affinity, &[]));
         let own: Vec<PortRange> = ranges.iter().filter(|r| r.listener == i).map(|r| r.range).collect();
         let ports = judge.then_some(endpoint_groups::Ports { own: &own, all: &all });
-        let scope =
-            endpoint_groups::Scope { names, resources, dual, first_port: own.first().map_or(1, |r| r.from_port) };
+        let first_port = own.first().map_or(1, |r| r.from_port);
+        let scope = endpoint_groups::Scope { names, resources, dual, protocol, first_port };
         let endpoint_groups = endpoint_groups::read(&t, &scope, ports, &mut overridden);
         t.finish();
         listeners.push(AcceleratorListener { protocol, port_ranges: own, client_affinity, endpoint_groups });
@@ -134,13 +134,9 @@ fn addresses<'a>(
     (read.len() == count).then_some(read)
 }
 
-/// What the listener speaks. A protocol that is known but refused is taken for what it is, so that nothing else is
-/// found wrong because of it.
+/// What the listener speaks.
 fn protocol(t: &Table<'_>) -> TransportProtocol {
-    t.or("protocol", TransportProtocol::Tcp, "TCP", |n| {
-        let known = n.choice(PROTOCOLS.0, PROTOCOLS.1);
-        known.or_else(|| (n.value.as_str() == Some("UDP")).then_some(TransportProtocol::Udp))
-    })
+    t.or("protocol", TransportProtocol::Tcp, "TCP", |n| n.choice(&PROTOCOLS, &[]))
 }
 
 /// One to ten ranges; no port twice in the listeners of one protocol (`spec/global-accelerator.md` section 3).

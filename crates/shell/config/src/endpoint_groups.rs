@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use perigee_model::{
     EndpointGroup, EndpointHealthCheck, PortOverride, PortRange, ProbeProtocol, ThresholdCount, TrafficDial,
+    TransportProtocol,
 };
 
 use crate::endpoints;
@@ -26,6 +27,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) resources: &'a Resources<'a>,
     /// Whether the accelerator is of type `DUAL_STACK`.
     pub(crate) dual: bool,
+    /// What the listener speaks.
+    pub(crate) protocol: TransportProtocol,
     /// The first port of the listener's first range.
     pub(crate) first_port: u16,
 }

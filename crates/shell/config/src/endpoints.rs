@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use perigee_model::{Endpoint, EndpointTarget, RegionIndex, Weight};
+use perigee_model::{Endpoint, EndpointTarget, RegionIndex, TransportProtocol, Weight};
 
 use crate::endpoint_groups::Scope;
 use crate::instances::is_id;
@@ -21,6 +21,13 @@ pub(crate) fn read(t: &Table<'_>, scope: &Scope<'_>, region: Option<(&str, &Regi
         let name = id.as_ref().and_then(Node::str);
         let target = id.as_ref().zip(name).zip(region).and_then(|((node, name), (code, names))| {
             let target = target(node, name, code, names)?;
+            if scope.protocol == TransportProtocol::Udp && matches!(target, EndpointTarget::LoadBalancer(_)) {
+                node.problem(format!(
+                    "{} is an application load balancer, which takes TCP alone: endpoints of a UDP listener are \
+                     instances and elastic IPs",
+                    quoted(name)
+                ));
+            }
             if scope.dual {
                 dual_stack(node, name, target, names.index, scope);
             }

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::{Front, Metrics, PopHosts, Proxy};
 
-mod metering;
+pub(crate) mod metering;
 
 /// A stack of two regions with one small server per node; Seoul is the second.
 struct Lab {

@@ -82,7 +82,6 @@ impl Worker {
                         is_stalled,
                         is_queued: false,
                         client_seen: EventFlags::empty(),
-                        opened: self.now,
                         stage: Stage::Dialing(Box::new(Dial::new(connection, route))),
                         _pass: pass,
                         _task: self.common.shutdown.task(),

@@ -27,7 +27,8 @@ impl Worker {
         let connection = dial.connection();
         let way = routes.of(connection, &reached.candidate, &common.metrics);
         let view = connection.view();
-        let (accelerator, client_ip_preservation) = (connection.accelerator(), reached.candidate.client_ip_preservation);
+        let (accelerator, client_ip_preservation) =
+            (connection.accelerator(), reached.candidate.client_ip_preservation);
         // Known to the node before the client's first byte is; a greeting tells by itself.
         let is_asked = !reached.is_greeted && common.crossings.is_read();
         let is_logged = !client_ip_preservation && view.snapshot.accelerator(accelerator).flow_logs.is_some();

@@ -1,7 +1,6 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use perigee_model::Instant;
 use perigee_net::{Pass, Task};
 use rustix::event::epoll::EventFlags;
 
@@ -30,7 +29,6 @@ pub(super) struct Flow {
     pub(super) is_queued: bool,
     /// What was told of the client before the flow was joined.
     pub(super) client_seen: EventFlags,
-    pub(super) opened: Instant,
     pub(super) stage: Stage,
     pub(super) _pass: Pass,
     pub(super) _task: Task,

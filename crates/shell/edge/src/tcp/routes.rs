@@ -4,8 +4,8 @@ use perigee_dataplane::Connection;
 use perigee_steering::Candidate;
 use prometheus_client::metrics::counter::Counter;
 
-use crate::metrics::FlowLabels;
 use crate::Metrics;
+use crate::metrics::FlowLabels;
 
 /// The ways that flows of one configuration take, with what is counted for each: names are made once, not per flow.
 #[derive(Debug, Default)]
@@ -29,12 +29,7 @@ pub(super) struct Way {
 
 impl Routes {
     /// The way of a flow to `candidate`.
-    pub(super) fn of(
-        &mut self,
-        connection: &Connection,
-        candidate: &Candidate,
-        metrics: &Metrics,
-    ) -> &Way {
+    pub(super) fn of(&mut self, connection: &Connection, candidate: &Candidate, metrics: &Metrics) -> &Way {
         let view = connection.view();
         let (snapshot, pop) = (&view.snapshot, connection.pop());
         if self.generation != snapshot.generation {

@@ -1,7 +1,5 @@
 //! The life of flows through the whole edge.
 
-use std::sync::Mutex;
-
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::*;

@@ -1,12 +1,13 @@
 //! The UDP side of the edge on real sockets: endpoints are small echoes on loopback addresses of their own.
 
 mod lab;
+mod metering;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use perigee_dataplane::EdgeView;
-use perigee_model::{Behaviour, PortRange, Snapshot, TrafficDial};
+use perigee_model::{Behaviour, EndpointTarget, PortRange, Snapshot, TrafficDial, fixtures};
 use perigee_net::Fault;
 use perigee_steering::Flow;
 
@@ -117,6 +118,33 @@ async fn a_closed_port_at_the_endpoint_is_evidence_and_moves_new_flows_only() {
     assert_eq!(lab.region_of(&lab.client().await.ask("b").await), TOKYO);
     old.send("still to the dead").await;
     lab.until(|lab| lab.metrics().contains("region=\"ap-northeast-1\"} 1")).await;
+}
+
+#[tokio::test]
+async fn an_instance_gets_datagrams_as_they_are_and_its_closed_port_is_evidence_about_it() {
+    let lab = Lab::start(1, |s| {
+        fixtures::add_instances(s);
+        for (region, group) in s.accelerators[0].listeners[0].endpoint_groups.iter_mut().enumerate() {
+            group.health_check.interval = Duration::from_millis(100);
+            group.endpoints.retain(|e| matches!(e.target, EndpointTarget::Instance(_)));
+            s.instances[region].address = s.load_balancers[region].nodes[0].address;
+        }
+    })
+    .await;
+    let old = lab.client().await;
+    let answer = old.ask("a").await;
+    assert_eq!(lab.region_of(&answer), SEOUL);
+    assert!(answer.ends_with("saw 127.82.200.9 say a"), "{answer}");
+    lab.close(SEOUL).await;
+    let is_moved = |lab: &Lab| {
+        let (client, node) = (([127, 82, 200, 9], 1).into(), lab.nodes[TOKYO][0]);
+        routed(&lab.front.view(), client, lab.entries[0]) == node
+    };
+    // The answer to the first is the evidence, which the second brings home at the latest.
+    old.send("lost").await;
+    old.send("lost").await;
+    lab.until(is_moved).await;
+    assert_eq!(lab.region_of(&lab.client().await.ask("b").await), TOKYO);
 }
 
 #[tokio::test]

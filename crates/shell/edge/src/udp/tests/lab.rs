@@ -34,6 +34,7 @@ pub(super) struct Lab {
     /// By region, the addresses of its nodes.
     pub(super) nodes: [[IpAddr; 2]; 2],
     registry: Registry,
+    pub(super) edge: Metrics,
     echoes: Mutex<Vec<(IpAddr, JoinHandle<()>)>>,
     heard: Arc<AtomicU64>,
 }
@@ -66,6 +67,14 @@ impl Lab {
             while let Some(sample) = edge.poll_sample(now) {
                 edge.sampled(&sample, Ok(report.clone()), now);
             }
+            // Probes are spread; one interval on, everybody has had one.
+            let spread = now + Duration::from_millis(100);
+            while let Some(at) = edge.poll_endpoint_timeout().filter(|at| *at <= spread) {
+                edge.handle_endpoint_timeout(at);
+                while let Some(probe) = edge.poll_endpoint_probe(at) {
+                    edge.endpoint_probed(&probe, Ok(()), at);
+                }
+            }
         });
         let pops = Arc::new(PopHosts::default());
         let edge = Metrics::register(&mut registry);
@@ -74,7 +83,7 @@ impl Lab {
         let udp = UdpProxy::start(front.clone(), pops.clone(), metrics, clock, shutdown.clone(), workers).await;
         let udp = udp.expect("it listens");
         let (echoes, heard) = (Mutex::default(), Arc::default());
-        let lab = Self { front, udp, pops, shutdown, entries, nodes, registry, echoes, heard };
+        let lab = Self { front, udp, pops, shutdown, entries, nodes, registry, edge, echoes, heard };
         for node in nodes.into_iter().flatten() {
             lab.echo(SocketAddr::new(node, PORT));
         }
