@@ -47,7 +47,7 @@ pub(crate) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
 
 /// A block of loopback addresses that no other test of this run uses: tests of one binary may be processes of their
 /// own, so the block comes from the process number as well.
-fn block() -> [u8; 2] {
+pub(crate) fn block() -> [u8; 2] {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let pid = std::process::id();
     [
@@ -56,7 +56,7 @@ fn block() -> [u8; 2] {
     ]
 }
 
-async fn free_port(address: IpAddr) -> u16 {
+pub(crate) async fn free_port(address: IpAddr) -> u16 {
     let listener = TcpListener::bind((address, 0)).await.expect("a port is free");
     listener.local_addr().expect("it is bound").port()
 }
