@@ -1,9 +1,11 @@
 //! Parts of a region, edges, and applications that err or are slow.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use perigee_tests::dig::dig;
 use perigee_tests::figures::Figures;
+use perigee_tests::http::connect;
 use perigee_tests::load::Summary;
 use perigee_tests::stack::{SEOUL, Stack, TOKYO};
 use perigee_tests::wait::{unix_ms, until};
@@ -86,6 +88,25 @@ fn a_dead_edge_leaves_its_clients_to_the_next_one() {
     assert!(moved > 50.0, "{moved} flows through the next edge: {flows:?}");
     assert_eq!(summary.failures(Some("new_connection"), killed).len(), 0, "{}", summary.failure_list());
     assert!(summary.failures(None, killed + 1_000).is_empty(), "{}", summary.failure_list());
+}
+
+#[test]
+fn a_dead_network_zone_fails_nobody_who_uses_the_other_address() {
+    let stack = Stack::start();
+    for (zone, how, dead, alive) in [("zone-a", "crash", 0, 1), ("zone-b", "blackhole", 1, 0)] {
+        let mut load = stack.load("Seoul", &["--rate=200", "--for=3", &stack.url(alive)]);
+        load.await_seconds(1);
+        let killed = stack.kill(zone, how);
+        let lost = connect(stack.slot().accelerator(dead), None, Duration::from_millis(300)).map_err(|e| e.kind());
+        let expected = if how == "crash" { ErrorKind::ConnectionRefused } else { ErrorKind::TimedOut };
+        assert_eq!(lost.err(), Some(expected), "{zone}");
+        assert_eq!(stack.status()["faults"][zone], how);
+        let summary = load.finish();
+        drop(note(&format!("a_dead_network_zone_fails_nobody_who_uses_the_other_address, {zone}"), &summary, killed));
+        assert_eq!(summary.number("failed"), 0, "{zone}: {}", summary.failure_list());
+        stack.restore(zone);
+        assert!(connect(stack.slot().accelerator(dead), None, Duration::from_secs(5)).is_ok(), "{zone} is back");
+    }
 }
 
 #[test]

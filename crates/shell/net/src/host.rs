@@ -155,6 +155,24 @@ impl fmt::Debug for Host {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_thread_is_woken_by_each_change_and_by_nothing_else() {
+        struct Count(AtomicU64);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (host, count) = (Host::new("h"), Arc::new(Count(AtomicU64::new(0))));
+        let waker = Waker::from(count.clone());
+        host.wake_on_change(&waker);
+        host.wake_on_change(&waker);
+        for fault in [Fault::Crash, Fault::Crash, Fault::None] {
+            host.set_fault(fault);
+        }
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    }
+
     #[tokio::test]
     async fn a_crash_ends_the_work_and_a_blackhole_only_stops_it() {
         let host = Host::new("h");

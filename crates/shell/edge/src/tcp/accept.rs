@@ -14,10 +14,12 @@ use super::dial::Dial;
 use super::flow::{Flow, Stage};
 use super::socket;
 use super::token::{Role, Token};
-use super::worker::Worker;
+use super::worker::{POP_DOWN, Worker};
 
 /// Connections accepted at a listener in one turn at most, so that a storm does not hold up the flows that are there.
 const BUDGET_MAX: u16 = 64;
+/// Turns in a row that use up the budget before it is doubled: asking for more than there is costs a call.
+const FULL_TURNS: u8 = 4;
 /// Pause after a failed accept (no file descriptor left, for example), or after an address could not be listened on.
 const REST: Duration = Duration::from_millis(50);
 /// Connections still taken at a listener that closes: as many as the kernel may have completed.
@@ -35,7 +37,7 @@ impl Worker {
             match socket::accept(listener.as_fd()) {
                 Ok((client, peer)) => self.take(number, client, peer),
                 Err(Errno::AGAIN) => {
-                    listener.budget = taken.max(1);
+                    (listener.budget, listener.full_turns) = (taken.max(1), 0);
                     return;
                 }
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
@@ -47,8 +49,10 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        if let Some(listener) = self.listeners.get_mut(number) {
-            listener.budget = (budget * 2).min(BUDGET_MAX);
+        let Some(listener) = self.listeners.get_mut(number) else { return };
+        listener.full_turns += 1;
+        if listener.full_turns == FULL_TURNS {
+            (listener.budget, listener.full_turns) = ((budget * 2).min(BUDGET_MAX), 0);
         }
     }
 
@@ -91,7 +95,7 @@ impl Worker {
                     }
                     return;
                 }
-                if watched.is_ok() { "pop_down" } else { "no_memory" }
+                if watched.is_ok() { POP_DOWN } else { "no_memory" }
             }
         };
         self.count_refusal(peer, destination, refused);

@@ -24,6 +24,7 @@ pub(super) struct Dial {
     connection: Connection,
     flow: Flow,
     attempts: BTreeMap<usize, Attempt>,
+    has_begun: bool,
 }
 
 #[derive(Debug)]
@@ -71,11 +72,16 @@ pub(super) struct Reached {
 
 impl Dial {
     pub(super) const fn new(connection: Connection, flow: Flow) -> Self {
-        Self { connection, flow, attempts: BTreeMap::new() }
+        Self { connection, flow, attempts: BTreeMap::new(), has_begun: false }
     }
 
     pub(super) const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Whether any connect was begun.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Does what the machine says until it waits or is done.
@@ -83,6 +89,7 @@ impl Dial {
         while let Some(output) = self.connection.poll_output() {
             match output {
                 Output::Connect { attempt, candidate } => {
+                    self.has_begun = true;
                     if attempt > 0 {
                         io.moved_on.inc();
                     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use perigee_net::Fault;
 use perigee_steering::Flow as Tuple;
+use rustix::event::epoll::EventFlags;
 use tracing::debug;
 
-use super::dial::Reached;
+use super::dial::{Dial, Reached};
 use super::flow::{Flow, Stage};
 use super::joined::Joined;
 use super::relay::{Pumped, Relay, Side};
@@ -15,6 +16,8 @@ use super::worker::Worker;
 use crate::metrics::RefusalLabels;
 use crate::{FlowEnd, FlowStart, tcp_totals};
 
+/// Why a client is refused that reset its connection before an endpoint had it.
+pub(super) const CLIENT_GONE: &str = "client_gone";
 /// A client that has not answered the endpoint's FIN by then does not hold the drain up (Perigee's choice).
 const LAZY_CLIENT: Duration = Duration::from_secs(1);
 
@@ -150,12 +153,13 @@ impl Worker {
         meter.refused(view.load(), &Tuple::tcp(peer, destination), reason);
     }
 
-    /// Resets the flows that `is_meant` names: their host died, or their listener is gone.
-    pub(super) fn reset_where(&mut self, is_meant: impl Fn(&Flow) -> bool) {
+    /// Resets the flows that `is_meant` names: their host died, or their listener is gone, for which clients that no
+    /// endpoint has yet are refused.
+    pub(super) fn reset_where(&mut self, reason: &'static str, is_meant: impl Fn(&Flow) -> bool) {
         for index in 0..self.flows.bound() {
             let Some(flow) = self.flows.get_mut(index).filter(|flow| is_meant(flow)) else { continue };
             match flow.stage {
-                Stage::Dialing(_) => self.refuse(index, "pop_down"),
+                Stage::Dialing(_) => self.refuse(index, reason),
                 Stage::Joined(_) => self.end(index, FlowEnd::ResetByEdge),
             }
         }
@@ -175,13 +179,30 @@ impl Worker {
             }
             // Its time may have come meanwhile, and it must not end before it has moved what waits.
             match &flow.stage {
-                Stage::Dialing(_) => self.dial(index, super::dial::Dial::resume),
+                Stage::Dialing(_) => self.resume_dial(index),
                 Stage::Joined(joined) => {
                     self.timers.set(index, joined.ends_at());
                     self.pump(index);
                 }
             }
         }
+    }
+
+    /// Goes on with a flow that was held on its way; one that had not begun is decided afresh.
+    fn resume_dial(&mut self, index: u32) {
+        let Some(flow) = self.flows.get_mut(index) else { return };
+        if flow.client_seen.contains(EventFlags::ERR) {
+            return self.refuse(index, CLIENT_GONE);
+        }
+        let Stage::Dialing(dial) = &mut flow.stage else { return };
+        if !dial.has_begun() {
+            let route = perigee_steering::Flow { client: flow.peer, destination: flow.destination };
+            match self.view.load().open(route, self.now) {
+                Ok(connection) => **dial = Dial::new(connection, route),
+                Err(refusal) => return self.refuse(index, refusal.name()),
+            }
+        }
+        self.dial(index, Dial::resume);
     }
 
     /// Gives every client whose endpoint has ended a last second.

@@ -26,6 +26,8 @@ pub(crate) struct Listener {
     pub(super) zone: usize,
     /// Connections accepted at once; it follows what is found.
     pub(super) budget: u16,
+    /// Turns in a row that used it up.
+    pub(super) full_turns: u8,
     /// Whether the worker's epoll has it.
     pub(super) is_watched: bool,
     fault: Fault,
@@ -51,7 +53,7 @@ pub(crate) fn sockets_of(address: SocketAddr, zone: usize, count: usize) -> io::
         socket.bind(&address.into())?;
         socket.set_reuse_port(count > 1)?;
         socket.listen(BACKLOG)?;
-        Ok(Listener { socket, address, zone, budget: 1, is_watched: false, fault: Fault::None })
+        Ok(Listener { socket, address, zone, budget: 1, full_turns: 0, is_watched: false, fault: Fault::None })
     };
     (0..count.max(1)).map(|n| open(n == 0)).collect()
 }

@@ -1,6 +1,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -27,7 +27,8 @@ pub(crate) type Ack = mpsc::Sender<()>;
 /// As a [`std::task::Waker`] it only wakes: the worker then looks at the faults of its hosts.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    commands: Mutex<Vec<Command>>,
+    /// None once the worker is gone: what is sent then is dropped, and who waits for it goes on.
+    commands: Mutex<Option<Vec<Command>>>,
     stopped: AtomicBool,
     event: OwnedFd,
 }
@@ -36,13 +37,20 @@ impl Mailbox {
     /// An empty one. Errors: no file descriptor left.
     pub(crate) fn new() -> std::io::Result<Arc<Self>> {
         let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Arc::new(Self { commands: Mutex::default(), stopped: AtomicBool::new(false), event }))
+        Ok(Arc::new(Self { commands: Mutex::new(Some(Vec::new())), stopped: AtomicBool::new(false), event }))
     }
 
     /// Tells the worker.
     pub(crate) fn send(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        if let Some(commands) = &mut *self.lock() {
+            commands.push(command);
+        }
         self.ring();
+    }
+
+    /// Nobody reads it any more.
+    pub(super) fn close(&self) {
+        *self.lock() = None;
     }
 
     /// Ends the worker at once, whatever it holds.
@@ -60,7 +68,11 @@ impl Mailbox {
     pub(super) fn take(&self) -> Vec<Command> {
         // It may have been somebody else's ring that was read already.
         let _ = rustix::io::read(&self.event, &mut [0; 8]);
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ring(&self) {
@@ -82,5 +94,21 @@ impl Wake for Mailbox {
 impl AsFd for Mailbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_a_worker_that_is_gone_goes_on() {
+        let mailbox = Mailbox::new().expect("an event");
+        let (done, mut all_done) = mpsc::channel(1);
+        mailbox.send(Command::Open(Vec::new(), done.clone()));
+        mailbox.close();
+        mailbox.send(Command::Close(Vec::new(), done));
+        assert_eq!(all_done.recv().await, None);
+        assert!(mailbox.take().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
-use perigee_dataplane::EdgeView;
+use perigee_dataplane::{EdgeView, Refusal};
 use perigee_flow_log::REPORT_EVERY;
 use perigee_health::Evidence;
 use perigee_model::Instant;
@@ -17,6 +17,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use tracing::{debug, warn};
 
+use super::ending::CLIENT_GONE;
 use super::flow::{Flow, Stage};
 use super::mailbox::{Command, Mailbox};
 use super::places::Places;
@@ -32,6 +33,8 @@ use crate::metrics::DirectionLabels;
 use crate::shares::Shares;
 use crate::{FlowMeter, Front, Metrics};
 
+/// Why a client is refused whose zone or point of presence has crashed.
+pub(super) const POP_DOWN: &str = "pop_down";
 /// Events taken at once.
 const EVENTS: usize = 256;
 
@@ -149,7 +152,6 @@ impl Worker {
             }
             self.common.front.evidence_all(&mut self.evidence);
         }
-        self.give_up_listeners();
     }
 
     /// Waits for events as long as nothing else is to be done.
@@ -193,7 +195,7 @@ impl Worker {
             (Stage::Dialing(_), Role::Client) => {
                 flow.client_seen |= flags;
                 if flags.contains(EventFlags::ERR) && !flow.is_stalled {
-                    self.refuse(index, "client_gone");
+                    self.refuse(index, CLIENT_GONE);
                 }
                 return;
             }
@@ -252,8 +254,11 @@ impl Worker {
     fn read_mail(&mut self) {
         for command in self.mailbox.take() {
             match command {
+                // A draining worker takes nothing new.
                 Command::Open(listeners, done) => {
-                    listeners.into_iter().for_each(|listener| self.open(listener));
+                    if !self.is_draining {
+                        listeners.into_iter().for_each(|listener| self.open(listener));
+                    }
                     drop(done);
                 }
                 Command::Close(addresses, done) => {
@@ -280,7 +285,7 @@ impl Worker {
                 closed.push(number);
             }
         }
-        self.reset_where(|flow| closed.binary_search(&flow.listener).is_ok());
+        self.reset_where(Refusal::NoListener.name(), |flow| closed.binary_search(&flow.listener).is_ok());
     }
 
     /// Obeys the faults of the hosts as they are now.
@@ -293,7 +298,7 @@ impl Worker {
                 }
             }
             if change.to == Fault::Crash {
-                self.reset_where(|flow| flow.zone == change.place || flow.pop == change.place);
+                self.reset_where(POP_DOWN, |flow| flow.zone == change.place || flow.pop == change.place);
             } else {
                 self.restall(change.place);
             }
@@ -314,5 +319,12 @@ impl Worker {
                 flow.report();
             }
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.give_up_listeners();
+        self.mailbox.close();
     }
 }

@@ -5,10 +5,80 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use proptest::prelude::*;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData};
 
 use super::super::token::{Role, Subject, Token};
 use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Writers and readers of any pace and size, and ends in any order: every byte comes, in order, and the ends after them.
+    #[test]
+    fn every_byte_comes_whatever_the_paces(
+        steps in proptest::collection::vec((any::<bool>(), any::<bool>(), 0usize..400_000, 0usize..400_000), 1..40),
+    ) {
+        let mut bench = Bench::new();
+        let mut far = [Far::new(&bench.client), Far::new(&bench.endpoint)];
+        let mut last = Pumped::Rests;
+        for (writer, reader, bytes, room) in steps {
+            far[usize::from(writer)].write(bytes);
+            last = bench.turn_within(Some(Timespec { tv_sec: 0, tv_nsec: 0 }));
+            far[usize::from(reader)].read(room);
+        }
+        far.iter_mut().for_each(Far::end);
+        while last != Pumped::Closed {
+            prop_assert!(!matches!(last, Pumped::Broken(_)), "{last:?}");
+            far.iter_mut().for_each(|far| far.read(usize::MAX));
+            last = bench.turn_within(Some(Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
+        }
+        prop_assert!(bench.holds_nothing());
+        drop((bench.near_client, bench.near_endpoint));
+        let [client, endpoint] = &mut far;
+        while !(client.is_over && endpoint.is_over) {
+            client.read(usize::MAX);
+            endpoint.read(usize::MAX);
+        }
+        prop_assert_eq!((client.read, endpoint.read), (endpoint.written, client.written));
+    }
+}
+
+/// A far end that neither waits nor forgets.
+struct Far {
+    stream: TcpStream,
+    written: u64,
+    read: u64,
+    is_over: bool,
+}
+
+impl Far {
+    fn new(stream: &TcpStream) -> Self {
+        let stream = stream.try_clone().expect("a handle");
+        stream.set_nonblocking(true).expect("an option");
+        Self { stream, written: 0, read: 0, is_over: false }
+    }
+
+    fn write(&mut self, bytes: usize) {
+        let bytes: Vec<u8> = (self.written..).take(bytes).map(pattern).collect();
+        self.written += (&self.stream).write(&bytes).unwrap_or(0) as u64;
+    }
+
+    fn read(&mut self, room: usize) {
+        let mut chunk = vec![0; room.min(1 << 20)];
+        let Ok(read) = (&self.stream).read(&mut chunk) else { return };
+        self.is_over |= read == 0 && room > 0;
+        for byte in &chunk[..read] {
+            assert_eq!(*byte, pattern(self.read), "byte {} is another", self.read);
+            self.read += 1;
+        }
+    }
+
+    fn end(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("ended");
+    }
+}
 
 /// Two far ends and the relay between them.
 struct Bench {
@@ -42,8 +112,12 @@ impl Bench {
 
     /// Waits for an event and moves what can be moved.
     fn turn(&mut self) -> Pumped {
+        self.turn_within(None)
+    }
+
+    fn turn_within(&mut self, limit: Option<Timespec>) -> Pumped {
         let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 4];
-        let found = epoll::wait(&self.epoll, &mut events[..], None).expect("events");
+        let found = epoll::wait(&self.epoll, &mut events[..], limit.as_ref()).expect("events");
         for event in &events[..found] {
             let (data, flags) = (event.data, event.flags);
             match Token::from_bits(data.u64()).subject() {
