@@ -77,6 +77,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
         regions: places.iter().map(Place::region).collect(),
         load_balancers: places.iter().map(Place::load_balancer).collect(),
         target_groups: places.iter().map(|p| p.target_group(shape)).collect(),
+        subnets: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
             addresses: [[10, 255, 1, 1].into(), [10, 255, 2, 1].into()],
@@ -88,6 +89,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
                 endpoint_groups: groups,
             }],
         }],
+        custom_routing_accelerators: Vec::new(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The front tier's machine: knows how the regions are and says where flows and names go.
 
 mod connection;
+mod custom_routing;
 mod explain;
 mod outbox;
 mod plan;
@@ -16,6 +17,7 @@ use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Sn
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
 pub use explain::{ChosenEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use plan::AcceleratorRef;
 pub use view::EdgeView;
 
 /// The front tier as one machine: an edge proxy and a DNS server are drivers of it.
@@ -37,7 +39,7 @@ impl Edge {
         let monitor = Monitor::new(&snapshot, now);
         let checks = DnsChecks::new(&snapshot, now);
         let health = View { checks: checks.verdicts().to_vec(), ..monitor.view(&snapshot) };
-        Self { monitor, checks, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)) }
+        Self { monitor, checks, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop, None)) }
     }
 
     /// What to decide on now.
@@ -45,12 +47,14 @@ impl Edge {
         &self.view
     }
 
-    /// Moves to another configuration; load balancers and checks that remain keep what is known of them.
+    /// Moves to another configuration; load balancers and checks that remain keep what is known of them,
+    /// subnets of custom routing accelerators their ports. A configuration that forbids the latter must have been refused
+    /// before ([`EdgeView::mapping_problems`]).
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, now: Instant) {
         self.monitor.set_snapshot(&snapshot, now);
         self.checks.set_snapshot(&snapshot, now);
         let health = View { checks: self.checks.verdicts().to_vec(), ..self.monitor.view(&snapshot) };
-        let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
+        let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop, Some(&self.view));
         view.dead_pops.clone_from(&self.view.dead_pops);
         view.prepare_as(&self.view);
         self.view = Arc::new(view);

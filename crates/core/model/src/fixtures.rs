@@ -48,6 +48,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
         regions,
         load_balancers: indices().map(|r| load_balancer(r, codes[r.0])).collect(),
         target_groups: indices().map(|r| target_group(r, codes[r.0])).collect(),
+        subnets: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
             addresses: [[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
@@ -59,6 +60,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
                 endpoint_groups: indices().map(group).collect(),
             }],
         }],
+        custom_routing_accelerators: Vec::new(),
     }
 }
 

@@ -51,6 +51,10 @@ name!(
     TargetGroupName
 );
 name!(
+    /// A subnet's identifier: `subnet-` and hexadecimal digits (EC2 API, `Subnet`).
+    SubnetId
+);
+name!(
     /// An edge's point of presence, by the IATA code of its city, such as `ICN`.
     PopCode
 );

@@ -23,6 +23,7 @@ pub(crate) struct RegionNames<'a> {
     pub(crate) index: RegionIndex,
     pub(crate) load_balancers: BTreeMap<&'a str, LoadBalancerIndex>,
     pub(crate) target_groups: BTreeMap<&'a str, TargetGroupIndex>,
+    pub(crate) subnets: BTreeSet<&'a str>,
     /// False when the region, its load balancers or its target groups are no table, which is a problem of its own:
     /// what refers to them is then not called dangling.
     pub(crate) known: bool,
@@ -40,7 +41,8 @@ impl<'a> Names<'a> {
             .map(|(i, (code, region))| {
                 let table = |key| below(region, key).is_none_or(|v| v.as_dict().is_some());
                 let names = RegionNames {
-                    known: region.as_dict().is_some() && table("load_balancers") && table("target_groups"),
+                    known: region.as_dict().is_some()
+                        && ["load_balancers", "target_groups", "subnets"].into_iter().all(table),
                     index: RegionIndex(i),
                     load_balancers: keys(below(region, "load_balancers"))
                         .map(|(name, _)| name)
@@ -50,6 +52,7 @@ impl<'a> Names<'a> {
                         .map(|(name, _)| name)
                         .zip(target_groups.by_ref().map(TargetGroupIndex))
                         .collect(),
+                    subnets: keys(below(region, "subnets")).map(|(id, _)| id).collect(),
                 };
                 (code, names)
             })
@@ -138,6 +141,28 @@ pub(crate) fn check_accelerator_name(name: &str) -> Result<(), String> {
     } else {
         Err("is no legal name: 1 to 64 letters, digits, `.` and `-`, neither `.` nor `-` at an end or side by side"
             .into())
+    }
+}
+
+/// Names of custom routing accelerators: as those of standard ones, but without dots (`spec/global-accelerator.md`
+/// section 2.1).
+pub(crate) fn check_custom_routing_name(name: &str) -> Result<(), String> {
+    if is_label(name, 63) {
+        Ok(())
+    } else {
+        Err("is no legal name of a custom routing accelerator: 1 to 63 letters, digits and `-`, no `-` first or last"
+            .into())
+    }
+}
+
+/// Subnets' identifiers: the original has 17 hexadecimal digits, older ones 8; any number between will do.
+pub(crate) fn check_subnet_id(id: &str) -> Result<(), String> {
+    let digits = id.strip_prefix("subnet-").unwrap_or_default();
+    let hexadecimal = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if (8..=17).contains(&digits.len()) && hexadecimal {
+        Ok(())
+    } else {
+        Err("is no subnet's identifier: `subnet-` and 8 to 17 of 0-9 and a-f".to_owned())
     }
 }
 

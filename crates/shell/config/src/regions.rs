@@ -7,7 +7,8 @@ use crate::names::{Names, check_region_code};
 use crate::reader::{Context, Node, Table};
 use crate::runtime::{self, Runtime};
 use crate::sockets::Sockets;
-use crate::{accelerators, dns, load_balancers, settings, target_groups};
+use crate::subnets::Subnets;
+use crate::{accelerators, custom_routing, dns, load_balancers, settings, target_groups};
 
 const REGIONS: &str = include_str!("../../../../geo/regions.csv");
 
@@ -31,7 +32,10 @@ pub(crate) fn read_all(
     }
     let zone = dns::read(&dns_table, &names, &made.regions, base);
     dns_table.finish();
-    let accelerators = accelerators::read(&root, &names, &mut sockets);
+    let mut identities = accelerators::Identities::default();
+    let accelerators = accelerators::read(&root, &names, &mut identities, &mut sockets);
+    let custom_routing_accelerators = custom_routing::read(&root, &names, &made.subnets, &mut identities, &mut sockets);
+    made.subnets.check(&identities.owners);
     // The AWS-compatible API of a later issue.
     root.unbuilt(&["api"]);
     root.finish();
@@ -43,21 +47,24 @@ pub(crate) fn read_all(
         regions: made.regions,
         load_balancers: made.load_balancers,
         target_groups: made.target_groups,
+        subnets: made.subnets.into_list(),
         accelerators,
+        custom_routing_accelerators,
     };
     Some((snapshot, runtime))
 }
 
 /// Regions and what is in them, in the order of the snapshot.
 #[derive(Default)]
-struct Made {
+struct Made<'a> {
     regions: Vec<Region>,
     load_balancers: Vec<LoadBalancer>,
     target_groups: Vec<TargetGroup>,
+    subnets: Subnets<'a>,
 }
 
-impl Made {
-    fn region(&mut self, code: &str, node: &Node<'_>, names: &Names<'_>, sockets: &mut Sockets) -> Option<()> {
+impl<'a> Made<'a> {
+    fn region(&mut self, code: &str, node: &Node<'a>, names: &Names<'_>, sockets: &mut Sockets) -> Option<()> {
         if let Err(message) = check_region_code(code) {
             node.problem(message);
         }
@@ -68,6 +75,7 @@ impl Made {
         let scope = Scope { code, index: own.index, zones: zones.as_deref(), names: own };
         self.load_balancers.extend(load_balancers::read(&t, &scope, sockets));
         self.target_groups.extend(target_groups::read(&t, &scope, sockets));
+        self.subnets.read(&t, own.index);
         t.finish();
         let (city, country, location) = place?;
         self.regions.push(Region {

@@ -45,7 +45,7 @@ pub enum Output {
     },
 }
 
-/// Why a client is reset.
+/// Why a client gets no endpoint: it is reset, unless [`Refusal::is_silent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing listens on the address and port.
@@ -58,6 +58,8 @@ pub enum Refusal {
     Refused,
     /// The last attempt timed out.
     TimedOut,
+    /// The port of a custom routing accelerator leads nowhere, or to a destination that takes no such traffic.
+    Denied,
 }
 
 impl Refusal {
@@ -69,7 +71,13 @@ impl Refusal {
             Self::NoEndpoint => "no_endpoint",
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
         }
+    }
+
+    /// Whether the client gets no answer rather than a reset (`global-accelerator.md` section 11, Perigee's choice).
+    pub const fn is_silent(self) -> bool {
+        matches!(self, Self::Denied)
     }
 }
 
