@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use perigee_health::{DnsCheckStatus, Forced, HealthState, ProbeFailure, Reach, TargetState};
+use perigee_model::CustomRoutingIndex;
 use serde::{Deserialize, Serialize};
 
 use super::Stack;
@@ -21,6 +23,9 @@ pub(crate) struct Status {
     pub(crate) targets: Vec<TargetStatus>,
     /// The edge, if this process runs one.
     pub(crate) edge: Option<EdgeStatus>,
+    /// The subnets behind custom routing accelerators, of a process with a front tier.
+    #[serde(default)]
+    pub(crate) custom_routing: Vec<CustomRoutingStatus>,
     /// The DNS health checks, of a process that answers DNS.
     #[serde(default)]
     pub(crate) dns_health_checks: Vec<CheckStatus>,
@@ -44,6 +49,20 @@ pub(crate) struct LoadBalancerStatus {
     pub(crate) nodes: Vec<NodeStatus>,
     /// Percent of the edge's new flows of the last ten seconds.
     pub(crate) share_percent: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CustomRoutingStatus {
+    pub(crate) accelerator: String,
+    pub(crate) enabled: bool,
+    pub(crate) region: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) cidr: String,
+    /// The accelerator's ports that lead into it, as ranges.
+    pub(crate) ports: Vec<String>,
+    pub(crate) destinations: u32,
+    /// Destinations that take traffic.
+    pub(crate) allowed: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +104,7 @@ pub(crate) struct TargetStatus {
 pub(crate) struct EdgeStatus {
     pub(crate) pop: Option<String>,
     pub(crate) active_flows: u32,
+    /// `address:port`, or `address:first-last` for ports that follow each other.
     pub(crate) listening: Vec<String>,
     /// Points of presence out of the anycast.
     pub(crate) dead_pops: Vec<String>,
@@ -105,6 +125,7 @@ impl Stack {
             load_balancers: self.load_balancer_status(edge.as_ref()),
             targets: self.target_status(),
             edge,
+            custom_routing: self.custom_routing_status(),
             dns_health_checks: self.check_status(),
             faults: self.fault_status(),
             attribution: self.attribution().map(str::to_owned),
@@ -139,6 +160,28 @@ impl Stack {
             }
         })
         .collect()
+    }
+
+    fn custom_routing_status(&self) -> Vec<CustomRoutingStatus> {
+        let Some(front) = &self.front else { return Vec::new() };
+        let view = front.view();
+        let accelerators = view.snapshot.custom_routing_accelerators.iter().enumerate();
+        let subnets = accelerators.flat_map(|(i, accelerator)| {
+            let allocations = view.mapping(CustomRoutingIndex(i)).allocations().iter();
+            allocations.map(move |allocation| CustomRoutingStatus {
+                accelerator: accelerator.name.to_string(),
+                enabled: accelerator.enabled,
+                region: allocation.region.to_string(),
+                endpoint_id: allocation.subnet.to_string(),
+                cidr: allocation.cidr.to_string(),
+                ports: (allocation.blocks().iter())
+                    .map(|block| format!("{}-{}", block.ports.from_port, block.ports.to_port))
+                    .collect(),
+                destinations: allocation.len(),
+                allowed: allocation.allowed(),
+            })
+        });
+        subnets.collect()
     }
 
     fn check_status(&self) -> Vec<CheckStatus> {
@@ -197,7 +240,7 @@ impl Stack {
         Some(EdgeStatus {
             pop: view.pop.map(code),
             active_flows: status.active_flows,
-            listening: status.listening.iter().map(ToString::to_string).collect(),
+            listening: in_ranges(&status.listening),
             dead_pops: view.dead_pops().iter().map(|p| code(*p)).collect(),
             new_flows_10s: status.new_flows_10s,
         })
@@ -207,5 +250,30 @@ impl Stack {
         let broken = |(_, host): &(HostKey, perigee_net::Host)| host.fault() != perigee_net::Fault::None;
         let all = self.hosts.all();
         all.into_iter().filter(broken).map(|(_, host)| (host.name().to_owned(), host.fault().to_string())).collect()
+    }
+}
+
+/// Sockets in ascending order, those of one address with ports that follow each other as one entry.
+fn in_ranges(sockets: &[SocketAddr]) -> Vec<String> {
+    let follows = |a: &SocketAddr, b: &SocketAddr| a.ip() == b.ip() && a.port().checked_add(1) == Some(b.port());
+    let runs = sockets.chunk_by(follows);
+    let text = |run: &[SocketAddr]| match run {
+        [first, .., last] => Some(format!("{first}-{}", last.port())),
+        [one] => Some(one.to_string()),
+        [] => None,
+    };
+    runs.filter_map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_follow_each_other_are_one_entry() {
+        let sockets = ["127.0.0.1:80", "127.0.0.1:81", "127.0.0.1:82", "127.0.0.1:90", "127.0.0.2:91", "[::1]:92"];
+        let sockets: Vec<SocketAddr> = sockets.iter().map(|s| s.parse().unwrap()).collect();
+        assert_eq!(in_ranges(&sockets), ["127.0.0.1:80-82", "127.0.0.1:90", "127.0.0.2:91", "[::1]:92"]);
+        assert!(in_ranges(&[]).is_empty());
     }
 }

@@ -92,7 +92,9 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
             client_keep_alive: Duration::from_secs(3600),
         }],
         target_groups: vec![web, api],
+        subnets: Vec::new(),
         accelerators: Vec::new(),
+        custom_routing_accelerators: Vec::new(),
     }
 }
 
