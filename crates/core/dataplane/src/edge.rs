@@ -16,7 +16,7 @@ use perigee_health::{
 use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
-pub use explain::{ChosenEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use explain::{ChosenEndpoint, ConsideredGroup, MappedDestination, MappedPort, NameExplanation, RouteExplanation};
 pub use plan::AcceleratorRef;
 pub use view::EdgeView;
 

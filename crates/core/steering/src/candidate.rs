@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use perigee_balance::{best_of_equals, ranked};
-use perigee_model::{LoadBalancerIndex, LoadBalancerNode};
+use perigee_model::{LoadBalancerIndex, LoadBalancerNode, RegionIndex};
 use serde::Serialize;
 
 use crate::{Decision, Flow, Outcome, Router};
@@ -13,14 +13,39 @@ pub struct Candidate {
     pub group: usize,
     /// Position of the endpoint in the group.
     pub endpoint: usize,
-    /// The load balancer.
-    pub load_balancer: LoadBalancerIndex,
-    /// Position of its node.
-    pub node: usize,
+    /// The group's region.
+    pub region: RegionIndex,
+    /// What is at the address.
+    pub via: Via,
     /// Where to connect.
     pub address: SocketAddr,
-    /// Whether the load balancer is to see the client's address.
+    /// Whether the endpoint is to see the client's address.
     pub client_ip_preservation: bool,
+}
+
+/// What is at a candidate's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// A load balancer's node, which takes a PROXY protocol header.
+    Node {
+        /// The load balancer.
+        load_balancer: LoadBalancerIndex,
+        /// Position of its node.
+        node: usize,
+    },
+    /// The endpoint itself, somebody's server: plain TCP or UDP, nothing before the client's first byte.
+    Direct,
+}
+
+impl Candidate {
+    /// The load balancer behind it; none of a direct one.
+    pub const fn load_balancer(&self) -> Option<LoadBalancerIndex> {
+        match self.via {
+            Via::Node { load_balancer, .. } => Some(load_balancer),
+            Via::Direct => None,
+        }
+    }
 }
 
 impl<'a> Router<'a> {
@@ -49,7 +74,7 @@ impl<'a> Router<'a> {
         let failed_open = !self.is_eligible(&self.listener.endpoint_groups[first.group].endpoints[first.endpoint]);
         let mut next: Vec<Candidate> = Vec::new();
         let mut left: Vec<Candidate> = Vec::new();
-        let mut same = self.nodes(flow, first.group, first.endpoint).into_iter().filter(|c| c.node != first.node);
+        let mut same = self.nodes(flow, first.group, first.endpoint).into_iter().filter(|c| c.via != first.via);
         next.extend(same.next());
         left.extend(same);
         let mut last_resort: Vec<Candidate> = Vec::new();
@@ -112,8 +137,8 @@ impl<'a> Router<'a> {
         Candidate {
             group,
             endpoint,
-            load_balancer: configured.load_balancer,
-            node,
+            region: lb.region,
+            via: Via::Node { load_balancer: configured.load_balancer, node },
             address: SocketAddr::new(lb.nodes[node].address, port),
             client_ip_preservation: configured.client_ip_preservation,
         }

@@ -39,6 +39,8 @@ pub enum RouteReason {
     FailOpen,
     /// There is no endpoint at all.
     NoEndpoint,
+    /// The port of a custom routing accelerator leads there.
+    Mapped,
 }
 
 /// What was said of a group on the way to the decision.
@@ -96,6 +98,7 @@ impl fmt::Display for RouteReason {
             Self::Failover => "the group it belongs to has no healthy endpoint; the next close one has",
             Self::FailOpen => "no close group is healthy: fail open to the closest",
             Self::NoEndpoint => "there is no endpoint",
+            Self::Mapped => "the port leads there",
         })
     }
 }

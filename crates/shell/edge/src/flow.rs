@@ -101,7 +101,7 @@ async fn open(
     };
     let source = (bind && candidate.client_ip_preservation).then_some(client.ip());
     let mut stream = connect(host, source, candidate.address).await?;
-    if !bind {
+    if !bind && candidate.load_balancer().is_some() {
         let header = if candidate.client_ip_preservation {
             proxy_protocol::encode(client, flow.destination, edge)
         } else {

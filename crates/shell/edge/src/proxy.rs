@@ -1,9 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use perigee_dataplane::Refusal;
 use perigee_geo::PopIndex;
 use perigee_model::{Snapshot, TransportProtocol};
 use perigee_net::{Clock, Crossings, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
@@ -149,7 +150,7 @@ impl Proxy {
     }
 
     async fn listen(self: Arc<Self>, snapshot: &Snapshot) -> io::Result<()> {
-        let wanted = addresses(snapshot);
+        let wanted: BTreeSet<SocketAddr> = snapshot.edge_sockets(TransportProtocol::Tcp).collect();
         {
             let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
             listeners.retain(|address, listening| {
@@ -206,7 +207,10 @@ impl Proxy {
             Err(reason) => {
                 debug!(%peer, reason, "flow refused");
                 self.metrics.refused.get_or_create(&RefusalLabels { reason: reason.to_owned() }).inc();
-                reset_on_drop(client.socket());
+                // A denied flow gets no answer: its connection just ends.
+                if reason != Refusal::Denied.name() {
+                    reset_on_drop(client.socket());
+                }
                 return;
             }
         };
@@ -263,11 +267,10 @@ impl Proxy {
         };
         let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
         let (endpoint, candidate) = host.run(work).await.ok_or("pop_down")?.map_err(|r| r.name())?;
-        let lb = view.snapshot.load_balancer(candidate.load_balancer);
         let labels = FlowLabels {
-            accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
+            accelerator: accelerator.name(&view.snapshot).to_string(),
             pop: view.atlas.pops()[pop.0].code.to_string(),
-            region: view.snapshot.region(lb.region).code.to_string(),
+            region: view.snapshot.region(candidate.region).code.to_string(),
         };
         Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
     }
@@ -304,16 +307,4 @@ async fn accept(accepting: Accepting, mut listener: HostListener, gone: Cancella
     }
     drop(listener);
     drop(accepting);
-}
-
-fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
-    let mut addresses = Vec::new();
-    for accelerator in snapshot.accelerators.iter().filter(|a| a.enabled) {
-        let listeners = accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
-        let ranges = listeners.flat_map(|l| &l.port_ranges);
-        for port in ranges.flat_map(|r| r.from_port..=r.to_port) {
-            addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));
-        }
-    }
-    addresses
 }

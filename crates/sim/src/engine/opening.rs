@@ -6,7 +6,7 @@ use std::time::Duration;
 use perigee_dataplane::{ConnectFailure, Connection, Output};
 use perigee_health::Evidence;
 use perigee_model::{Behaviour, Instant};
-use perigee_steering::{Candidate, Flow};
+use perigee_steering::{Candidate, Flow, Via};
 
 use super::event::{Event, Kind};
 use super::host::Mode;
@@ -95,7 +95,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn node_of(&self, candidate: &Candidate) -> u32 {
-        self.nodes_of[candidate.load_balancer.0][candidate.node]
+        match candidate.via {
+            Via::Node { load_balancer, node } => self.nodes_of[load_balancer.0][node],
+            Via::Direct => unreachable!("a scenario's endpoints are load balancers"),
+        }
     }
 
     /// The address that a client of an accelerator connects to: one of the two, by its own choice.

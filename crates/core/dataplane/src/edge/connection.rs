@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use perigee_geo::PopIndex;
 use perigee_health::{Evidence, NodeKey};
-use perigee_model::{AcceleratorIndex, Behaviour, Instant};
-use perigee_steering::{Candidate, Decision, Flow};
+use perigee_model::{Behaviour, Instant};
+use perigee_steering::{Candidate, Decision, Flow, Outcome, RouteReason};
 
-use super::EdgeView;
 use super::outbox::{Message, Outbox};
+use super::{AcceleratorRef, EdgeView};
 
 /// Addresses tried for one flow at most, the first included (Perigee's choice: two nodes in each of four regions).
 pub(super) const ATTEMPTS_MAX: usize = 8;
@@ -135,7 +135,9 @@ impl Attempt {
 #[derive(Debug)]
 pub struct Connection {
     view: Arc<EdgeView>,
-    listener: (AcceleratorIndex, usize),
+    accelerator: AcceleratorRef,
+    /// Position of the listener in its accelerator.
+    listener: usize,
     pop: PopIndex,
     flow: Flow,
     decision: Decision,
@@ -152,10 +154,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn open(view: Arc<EdgeView>, flow: Flow, pop: PopIndex, now: Instant) -> Result<Self, Refusal> {
-        let listener = view.listener(&flow)?;
-        let router = view.router(listener, pop);
-        let decision = router.decide(&flow, &mut ());
-        let candidate = router.candidate(&flow, &decision).ok_or(Refusal::NoEndpoint)?;
+        let Choice { accelerator, listener, decision, candidate } = Choice::of(&view, &flow, pop)?;
         let timing = &view.snapshot.settings.timing;
         let mut connection = Self {
             first: Attempt::new(candidate, now + timing.connect_timeout),
@@ -165,6 +164,7 @@ impl Connection {
             outbox: Outbox::default(),
             done: false,
             view,
+            accelerator,
             listener,
             pop,
             flow,
@@ -175,8 +175,8 @@ impl Connection {
     }
 
     /// The accelerator the flow came in by.
-    pub const fn accelerator(&self) -> AcceleratorIndex {
-        self.listener.0
+    pub const fn accelerator(&self) -> AcceleratorRef {
+        self.accelerator
     }
 
     /// The edge's point of presence for this client.
@@ -206,7 +206,8 @@ impl Connection {
             }
             Message::Refuse(refusal) => Output::Refuse(refusal),
             Message::Evidence { attempt, evidence } => {
-                Output::Evidence { node: self.view.node_key(&self.candidate(attempt.into())), evidence }
+                // Evidence is pushed about nodes alone.
+                Output::Evidence { node: self.view.node_key(&self.candidate(attempt.into()))?, evidence }
             }
         })
     }
@@ -327,11 +328,12 @@ impl Connection {
     }
 
     fn next_candidate(&mut self) -> Option<Candidate> {
+        let AcceleratorRef::Standard(accelerator) = self.accelerator else { return None };
         if !self.is_fast() || self.started() >= ATTEMPTS_MAX {
             return None;
         }
         let (view, listener, pop, flow, first) =
-            (&self.view, self.listener, self.pop, &self.flow, &self.first.candidate);
+            (&self.view, (accelerator, self.listener), self.pop, &self.flow, &self.first.candidate);
         let alternatives = || view.router(listener, pop).alternatives(flow, first).into_iter();
         self.left.get_or_insert_with(alternatives).next()
     }
@@ -351,14 +353,44 @@ impl Connection {
     /// Whether a connect to the candidate should be done well within the stagger: twice its estimated round trip fits.
     /// One that is far is not slow, only overtaken by somebody near.
     fn is_near(&self, candidate: &Candidate) -> bool {
-        let region = self.view.snapshot.load_balancer(candidate.load_balancer).region;
-        let leg = self.view.atlas.pop_order(self.pop).iter().find(|leg| leg.region == region);
+        let leg = self.view.atlas.pop_order(self.pop).iter().find(|leg| leg.region == candidate.region);
         let stagger = self.view.snapshot.settings.timing.connect_stagger;
         leg.is_some_and(|leg| 2.0 * f64::from(leg.rtt_ms) <= stagger.as_secs_f64() * 1e3)
     }
 
+    /// Whether the flow may turn elsewhere and its connects are evidence: never where the port alone decides.
     fn is_fast(&self) -> bool {
-        self.view.snapshot.settings.behaviour == Behaviour::Fast
+        let chooses = matches!(self.accelerator, AcceleratorRef::Standard(_));
+        chooses && self.view.snapshot.settings.behaviour == Behaviour::Fast
+    }
+}
+
+/// Where a flow is to go first, and by whose word.
+struct Choice {
+    accelerator: AcceleratorRef,
+    listener: usize,
+    decision: Decision,
+    candidate: Candidate,
+}
+
+impl Choice {
+    fn of(view: &EdgeView, flow: &Flow, pop: PopIndex) -> Result<Self, Refusal> {
+        match view.accelerator_at(flow.destination.ip()).ok_or(Refusal::NoListener)? {
+            accelerator @ AcceleratorRef::Standard(_) => {
+                let at = view.listener(flow)?;
+                let router = view.router(at, pop);
+                let decision = router.decide(flow, &mut ());
+                let candidate = router.candidate(flow, &decision).ok_or(Refusal::NoEndpoint)?;
+                Ok(Self { accelerator, listener: at.1, decision, candidate })
+            }
+            accelerator @ AcceleratorRef::CustomRouting(index) => {
+                let (listener, candidate) = view.mapped_candidate(index, flow)?;
+                let Candidate { group, endpoint, .. } = candidate;
+                let outcome = Outcome::Endpoint { group, endpoint };
+                let decision = Decision { outcome, reason: RouteReason::Mapped };
+                Ok(Self { accelerator, listener, decision, candidate })
+            }
+        }
     }
 }
 

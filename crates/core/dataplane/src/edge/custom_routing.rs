@@ -1,6 +1,6 @@
 use perigee_custom_routing::{Destination, Mapping, MappingError};
 use perigee_model::{CustomRoutingIndex, Snapshot, TrafficState};
-use perigee_steering::Flow;
+use perigee_steering::{Candidate, Flow, Via};
 
 use super::{EdgeView, Refusal};
 
@@ -70,4 +70,28 @@ impl EdgeView {
         let is_open = |d: &Destination<'_>| d.state == TrafficState::Allow && d.protocols.contains(flow.protocol);
         self.mapping(accelerator).destination(port).filter(is_open).ok_or(Refusal::Denied)
     }
+
+    /// The only candidate of a flow to a custom routing accelerator, and the position of its listener. The client's
+    /// address is preserved. Errors: those of [`Self::destination`].
+    pub(super) fn mapped_candidate(
+        &self,
+        accelerator: CustomRoutingIndex,
+        flow: &Flow,
+    ) -> Result<(usize, Candidate), Refusal> {
+        let destination = self.destination(accelerator, flow)?;
+        let at = destination.allocation.at;
+        let listeners = &self.snapshot.custom_routing_accelerator(accelerator).listeners;
+        let candidate = Candidate {
+            group: at.group,
+            endpoint: at.endpoint,
+            region: listeners[at.listener].endpoint_groups[at.group].region,
+            via: Via::Direct,
+            address: destination.address.into(),
+            client_ip_preservation: true,
+        };
+        Ok((at.listener, candidate))
+    }
 }
+
+#[cfg(test)]
+mod tests;

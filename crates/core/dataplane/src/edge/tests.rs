@@ -11,11 +11,11 @@ use super::*;
 
 const SEOUL_CLIENT: [u8; 4] = [127, 82, 200, 9];
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::START + Duration::from_millis(1_000 + ms)
 }
 
-fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
+pub(super) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
     static DATA: OnceLock<(Arc<Database>, Tables, Overlay)> = OnceLock::new();
     let (database, tables, overlay) = DATA.get_or_init(|| {
         let tables = Tables::parse(shipped::REGIONS, shipped::REGION_RTT, shipped::EDGES).expect("shipped tables");

@@ -163,13 +163,12 @@ impl EdgeView {
         load_balancer_addresses(&self.snapshot, load_balancer, &self.health)
     }
 
-    /// The node behind a candidate, as the monitor names it.
-    pub fn node_key(&self, candidate: &Candidate) -> NodeKey {
-        let lb = self.snapshot.load_balancer(candidate.load_balancer);
-        NodeKey {
-            region: self.snapshot.region(lb.region).code.clone(),
-            load_balancer: lb.name.clone(),
+    /// The node behind a candidate, as the monitor names it; none of a direct one.
+    pub fn node_key(&self, candidate: &Candidate) -> Option<NodeKey> {
+        Some(NodeKey {
+            region: self.snapshot.region(candidate.region).code.clone(),
+            load_balancer: self.snapshot.load_balancer(candidate.load_balancer()?).name.clone(),
             address: candidate.address.ip(),
-        }
+        })
     }
 }
