@@ -13,7 +13,7 @@ pub use balancer::{
     TargetStatus, TargetTrace,
 };
 pub use edge::{
-    AcceleratorRef, ChosenEndpoint, ConnectFailure, Connection, ConsideredGroup, Edge, EdgeView, MappedDestination,
-    MappedPort, NameExplanation, Output, Refusal, RouteExplanation,
+    AcceleratorRef, ChosenEndpoint, ConnectFailure, Connection, ConsideredEndpoint, ConsideredGroup, Edge, EdgeView,
+    MappedDestination, MappedPort, NameExplanation, Output, Refusal, RouteExplanation,
 };
 pub use explanation::{Asked, Explanation};

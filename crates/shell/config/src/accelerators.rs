@@ -6,6 +6,7 @@ use perigee_model::{Accelerator, AcceleratorListener, AcceleratorName, ClientAff
 use crate::endpoint_groups;
 use crate::names::{Names, check_accelerator_name, check_host_address};
 use crate::reader::{Node, Table};
+use crate::regions::Resources;
 use crate::sockets::{Sockets, Transport};
 
 /// Ports that the listeners of one accelerator have together, at most. Perigee's choice: the original takes all of
@@ -35,6 +36,7 @@ pub(crate) struct Identities {
 pub(crate) fn read(
     root: &Table<'_>,
     names: &Names<'_>,
+    resources: &Resources<'_>,
     identities: &mut Identities,
     sockets: &mut Sockets,
 ) -> Vec<Accelerator> {
@@ -47,7 +49,7 @@ pub(crate) fn read(
         if !seen.insert(name.to_ascii_lowercase()) {
             node.problem("duplicate: DNS does not tell this name from another accelerator's");
         }
-        made.extend(accelerator(name, &node, names, owners, sockets));
+        made.extend(accelerator(name, &node, names, resources, owners, sockets));
     }
     made
 }
@@ -56,15 +58,13 @@ fn accelerator(
     name: &str,
     node: &Node<'_>,
     names: &Names<'_>,
+    resources: &Resources<'_>,
     owners: &mut BTreeMap<IpAddr, String>,
     sockets: &mut Sockets,
 ) -> Option<Accelerator> {
     let t = node.table()?;
     let enabled = t.bool_or("enabled", true);
-    let dual = t.or("ip_address_type", false, "IPV4", |n| {
-        let known = n.choice(&[("IPV4", false)], &["DUAL_STACK"]);
-        known.or_else(|| n.value.as_str().map(|text| text == "DUAL_STACK"))
-    });
+    let dual = t.or("ip_address_type", false, "IPV4", |n| n.choice(&[("IPV4", false), ("DUAL_STACK", true)], &[]));
     t.unbuilt(&["behaviour", "tags", "flow_logs_s3_bucket", "flow_logs_s3_prefix"]);
     t.or("flow_logs_enabled", (), false, |n| {
         if n.bool()? {
@@ -72,7 +72,7 @@ fn accelerator(
         }
         Some(())
     });
-    let addresses = addresses(&t, name, dual, owners);
+    let addresses = addresses(&t, name, dual, resources, owners);
 
     // All ranges are known before the first override is judged: an override may hit no listener's range.
     let before = t.cx.count();
@@ -99,7 +99,9 @@ fn accelerator(
         let client_affinity = t.or("client_affinity", ClientAffinity::default(), "NONE", |n| n.choice(&affinity, &[]));
         let own: Vec<PortRange> = ranges.iter().filter(|r| r.listener == i).map(|r| r.range).collect();
         let ports = judge.then_some(endpoint_groups::Ports { own: &own, all: &all });
-        let endpoint_groups = endpoint_groups::read(&t, names, ports, &mut overridden);
+        let scope =
+            endpoint_groups::Scope { names, resources, dual, first_port: own.first().map_or(1, |r| r.from_port) };
+        let endpoint_groups = endpoint_groups::read(&t, &scope, ports, &mut overridden);
         t.finish();
         listeners.push(AcceleratorListener { protocol, port_ranges: own, client_affinity, endpoint_groups });
     }
@@ -117,34 +119,41 @@ fn accelerator(
             }
         }
     }
-    let [(first, _), (second, _)] = addresses;
-    Some(Accelerator { name: AcceleratorName::new(name), addresses: [first, second], enabled, listeners })
+    let addresses = addresses.into_iter().map(|(address, _)| address).collect();
+    Some(Accelerator { name: AcceleratorName::new(name), addresses, enabled, listeners })
 }
 
-/// The two static addresses. No other accelerator has either of them, whatever the ports: an address is an
-/// accelerator's identity (`spec/global-accelerator.md` section 2.2).
+/// The static addresses: two of IPv4 in the order of the network zones, and for a dual-stack accelerator two of IPv6
+/// behind them. No other accelerator has any of them, whatever the ports: an address is an accelerator's identity
+/// (`spec/global-accelerator.md` sections 2.1 and 2.2).
 fn addresses<'a>(
     t: &Table<'a>,
     name: &str,
     dual: bool,
+    resources: &Resources<'_>,
     owners: &mut BTreeMap<IpAddr, String>,
-) -> Option<[(IpAddr, Node<'a>); 2]> {
-    let list = t.need("addresses")?.list_of(2..=2, "addresses")?;
-    let mut read = list.into_iter().filter_map(|node| {
-        let address = node.parse(check_host_address)?;
+) -> Option<Vec<(IpAddr, Node<'a>)>> {
+    let count = if dual { 4 } else { 2 };
+    let list = t.need("addresses")?.list_of(count..=count, "addresses")?;
+    let mut read = Vec::new();
+    for (i, node) in list.into_iter().enumerate() {
+        let Some(address) = node.parse(check_host_address) else { continue };
         if address.is_ipv6() && !dual {
-            node.problem("an IPv6 address is not built yet: the accelerator is of type IPV4");
-            return None;
+            node.problem("is an IPv6 address, and the accelerator is of type IPV4");
+        } else if dual && address.is_ipv6() != (i >= 2) {
+            let wanted = if i < 2 { "IPv4" } else { "IPv6" };
+            node.problem(format!("must be an {wanted} address: two of IPv4, then two of IPv6, zone-a before zone-b"));
+        } else if let Some(other) = resources.owner_of(address) {
+            node.problem(format!("clash: {address} belongs to the endpoint {other}"));
+        } else {
+            match owners.insert(address, name.to_owned()) {
+                Some(other) if other == name => node.problem(format!("duplicate: {address} is given twice")),
+                Some(other) => node.problem(format!("clash: {address} belongs to accelerator {other}")),
+                None => read.push((address, node)),
+            }
         }
-        match owners.insert(address, name.to_owned()) {
-            Some(other) if other == name => node.problem(format!("duplicate: {address} is given twice")),
-            Some(other) => node.problem(format!("clash: {address} belongs to accelerator {other}")),
-            None => return Some((address, node)),
-        }
-        None
-    });
-    let (first, second) = (read.next(), read.next());
-    Some([first?, second?])
+    }
+    (read.len() == count).then_some(read)
 }
 
 /// What the listener speaks. A protocol that is known but refused is taken for what it is, so that nothing else is

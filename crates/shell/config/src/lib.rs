@@ -11,6 +11,8 @@ mod config;
 mod custom_routing;
 mod dns;
 mod endpoint_groups;
+mod endpoints;
+mod instances;
 mod key_path;
 mod layers;
 mod listeners;

@@ -1,5 +1,7 @@
 //! The proxy on real sockets: nodes are small servers on loopback addresses of their own.
 
+mod custom_routing;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -59,7 +61,7 @@ impl Lab {
         let [a, b] = block();
         let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
         let entry = IpAddr::from([127, a, b, 200]);
-        snapshot.accelerators[0].addresses = [entry, [127, a, b, 201].into()];
+        snapshot.accelerators[0].addresses = vec![entry, [127, a, b, 201].into()];
         let port = free_port(entry).await;
         snapshot.accelerators[0].listeners[0].port_ranges = vec![PortRange { from_port: port, to_port: port }];
         let mut nodes = Vec::new();

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use perigee_geo::PopIndex;
-use perigee_health::{Evidence, NodeKey};
+use perigee_health::{Evidence, Subject};
 use perigee_model::{Behaviour, Instant};
 use perigee_steering::{Candidate, Decision, Flow, Outcome, RouteReason};
 
@@ -38,8 +38,8 @@ pub enum Output {
     Refuse(Refusal),
     /// Tell the front tier's machine what a connect showed.
     Evidence {
-        /// About which node.
-        node: NodeKey,
+        /// About which node or endpoint.
+        subject: Subject,
         /// What.
         evidence: Evidence,
     },
@@ -54,6 +54,9 @@ pub enum Refusal {
     Disabled,
     /// The listener has no endpoint.
     NoEndpoint,
+    /// The flow came in by IPv6, and the listener has no endpoint with an IPv6 address. Of TCP these are counted by the
+    /// metric `Flows_Dropped_No_Endpoint_Found` (`global-accelerator.md` section 13).
+    NoIpv6Endpoint,
     /// Every attempt was refused.
     Refused,
     /// The last attempt timed out.
@@ -69,6 +72,7 @@ impl Refusal {
             Self::NoListener => "no_listener",
             Self::Disabled => "disabled",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoIpv6Endpoint => "no_ipv6_endpoint",
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Denied => "denied",
@@ -196,7 +200,17 @@ impl Connection {
 
     /// What to do next; call after each other call until it gives none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        Some(match self.outbox.pop()? {
+        loop {
+            let message = self.outbox.pop()?;
+            if let Some(output) = self.output_of(message) {
+                return Some(output);
+            }
+        }
+    }
+
+    /// What a message says to the driver; nothing if it is evidence about somebody nobody watches.
+    fn output_of(&self, message: Message) -> Option<Output> {
+        Some(match message {
             Message::Connect { attempt } => {
                 Output::Connect { attempt: attempt.into(), candidate: self.candidate(attempt.into()) }
             }
@@ -206,8 +220,10 @@ impl Connection {
             }
             Message::Refuse(refusal) => Output::Refuse(refusal),
             Message::Evidence { attempt, evidence } => {
-                // Evidence is pushed about nodes alone.
-                Output::Evidence { node: self.view.node_key(&self.candidate(attempt.into()))?, evidence }
+                // Where the port alone decides nobody is watched.
+                let AcceleratorRef::Standard(accelerator) = self.accelerator else { return None };
+                let subject = self.view.subject((accelerator, self.listener), &self.candidate(attempt.into()))?;
+                Output::Evidence { subject, evidence }
             }
         })
     }
@@ -380,7 +396,10 @@ impl Choice {
                 let at = view.listener(flow)?;
                 let router = view.router(at, pop);
                 let decision = router.decide(flow, &mut ());
-                let candidate = router.candidate(flow, &decision).ok_or(Refusal::NoEndpoint)?;
+                let candidate = router.candidate(flow, &decision).ok_or(match decision.reason {
+                    RouteReason::NoIpv6Endpoint => Refusal::NoIpv6Endpoint,
+                    _ => Refusal::NoEndpoint,
+                })?;
                 Ok(Self { accelerator, listener: at.1, decision, candidate })
             }
             accelerator @ AcceleratorRef::CustomRouting(index) => {

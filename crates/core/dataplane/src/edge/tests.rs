@@ -73,15 +73,15 @@ fn drive(
                 },
                 Output::Use { candidate, .. } => {
                     while let Some(output) = connection.poll_output() {
-                        if let Output::Evidence { node, evidence } = output {
-                            edge.evidence(&node, evidence, now);
+                        if let Output::Evidence { subject, evidence } = output {
+                            edge.evidence(&subject, evidence, now);
                         }
                     }
                     return (Ok(candidate.address), (now - at(start)).as_millis() as u64);
                 }
                 Output::Refuse(refusal) => return (Err(refusal), (now - at(start)).as_millis() as u64),
-                Output::Evidence { node, evidence } => {
-                    edge.evidence(&node, evidence, now);
+                Output::Evidence { subject, evidence } => {
+                    edge.evidence(&subject, evidence, now);
                 }
                 Output::Abandon { .. } => {}
             }
@@ -159,9 +159,9 @@ fn a_region_that_is_far_is_not_suspected_for_being_overtaken_by_a_nearer_one() {
         }
         connection.connected(2);
         while let Some(output) = connection.poll_output() {
-            if let Output::Evidence { node, evidence } = output {
-                assert_ne!(evidence, Evidence::Slow, "{node:?}");
-                edge.evidence(&node, evidence, at(500));
+            if let Output::Evidence { subject, evidence } = output {
+                assert_ne!(evidence, Evidence::Slow, "{subject:?}");
+                edge.evidence(&subject, evidence, at(500));
             }
         }
     }

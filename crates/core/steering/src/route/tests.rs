@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use perigee_geo::Leg;
-use perigee_health::{HealthState, LoadBalancerHealth};
+use perigee_health::{HealthState, LoadBalancerHealth, ProbedView};
 use perigee_model::{LoadBalancerIndex, LoadBalancerName, RegionIndex, TrafficDial, Weight, fixtures};
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ impl World {
         let snapshot = fixtures::snapshot(codes);
         let healthy = LoadBalancerHealth { measured: HealthState::Healthy, ..LoadBalancerHealth::unknown(2) };
         Self {
-            health: View { load_balancers: vec![healthy; regions], checks: Vec::new() },
+            health: View { load_balancers: vec![healthy; regions], checks: Vec::new(), probed: ProbedView::default() },
             order: (0..regions).map(|i| Leg { region: RegionIndex(i), rtt_ms: i as f32, measured: true }).collect(),
             seed: Seed::derive("shop"),
             snapshot,
@@ -47,7 +47,7 @@ impl World {
             self.snapshot.load_balancers.push(lb);
             self.health.load_balancers.push(self.health.load_balancers[0].clone());
             endpoints.push(Endpoint {
-                load_balancer: LoadBalancerIndex(base + i),
+                target: EndpointTarget::LoadBalancer(LoadBalancerIndex(base + i)),
                 weight: Weight::new(*weight),
                 client_ip_preservation: true,
             });
@@ -69,7 +69,7 @@ impl World {
     }
 
     fn router<'a>(&'a self, groups: &'a GroupOrder) -> Router<'a> {
-        Router::new(&self.snapshot, &self.snapshot.accelerators[0].listeners[0], groups, &self.health, &self.seed)
+        Router::new(&self.snapshot, (AcceleratorIndex(0), 0), groups, &self.health, &self.seed)
     }
 
     fn decide(&self, n: u32) -> Decision {

@@ -50,7 +50,7 @@ impl Engine<'_> {
             return wrong("every flow finds an endpoint", format!("flow {number} of {client} was refused"));
         };
         let Via::Node { load_balancer, node } = candidate.via else {
-            return wrong("every flow goes to a node", format!("flow {number} of {client} goes past the nodes"));
+            return wrong("every flow finds an endpoint", format!("flow {number} of {client} left the load balancers"));
         };
         let lb = load_balancer.0;
         let order: Vec<usize> = view.atlas.pop_order(pop).iter().map(|leg| leg.region.0).collect();
@@ -103,7 +103,7 @@ impl Engine<'_> {
             RouteReason::Failover => audit.counts.add(Reached::Failovers, 1),
             RouteReason::FailOpen => audit.counts.add(Reached::EdgeFailOpens, 1),
             RouteReason::Dial => audit.counts.add(Reached::DialsPassedOn, 1),
-            RouteReason::Closest | RouteReason::NoEndpoint | RouteReason::Mapped => {}
+            RouteReason::Closest | RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint | RouteReason::Mapped => {}
         }
         audit.calm_flow(now, &flow, connection);
     }
