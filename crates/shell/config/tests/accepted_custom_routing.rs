@@ -124,3 +124,21 @@ proptest! {
         }
     }
 }
+
+/// The lines of a shipped file from `start` on, without their comment signs.
+fn example(file: &str, start: &str) -> String {
+    let lines = file.lines().skip_while(|line| *line != start).map_while(|line| line.strip_prefix("# "));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn the_example_of_the_shipped_files_is_accepted() {
+    let main = include_str!("../../../../perigee.toml");
+    let region = include_str!("../../../../regions/ap-northeast-2.toml");
+    let subnet = example(region, "# [subnets.subnet-0000aaaa]");
+    let main = example(main, "# [custom_routing_accelerators.game]");
+    let config = Layers::from_strings(Some(&main), &[("ap-northeast-2", &format!("{region}\n{subnet}"))]).load();
+    let s = config.unwrap().snapshot;
+    let mapping = Mapping::new(&s, &s.custom_routing_accelerators[0]).unwrap();
+    assert_eq!((mapping.len(), mapping.allocations()[0].allowed()), (2_510, 2));
+}
