@@ -1,7 +1,7 @@
 pub(crate) mod dns;
 pub(crate) mod sim;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  perigee explain --client 127.81.200.9 --path /check\n  perigee explain --dns app.perigee.test --client 127.81.200.9 --resolver 127.1.200.53"
     )]
     Explain(Explain),
+    /// List where the ports of custom routing accelerators lead, and which of them take traffic
+    #[command(after_help = "Example: perigee mappings --accelerator game --destination 127.82.16.4")]
+    Mappings(Mappings),
     /// Break a region, a zone, an edge, a load balancer or a target on purpose
     #[command(after_help = "Example: perigee kill ap-northeast-2 --how blackhole")]
     Kill(Kill),
@@ -248,6 +251,20 @@ pub(crate) struct Explain {
     /// A header field of the request; repeatable
     #[arg(long = "header", value_name = "K:V")]
     pub(crate) headers: Vec<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mappings {
+    /// Of this custom routing accelerator alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accelerator: Option<String>,
+    /// Those alone that lead to this address
+    #[arg(long, value_name = "IP")]
+    pub(crate) destination: Option<Ipv4Addr>,
     #[command(flatten)]
     pub(crate) running: Running,
     #[command(flatten)]

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod faults;
 pub(crate) mod geo;
 pub(crate) mod load;
+pub(crate) mod mappings;
 pub(crate) mod shell;
 pub(crate) mod sim;
 pub(crate) mod status;

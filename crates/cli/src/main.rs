@@ -40,6 +40,7 @@ async fn run(command: Command) -> Result<(), String> {
         Command::Check(check) => commands::check::check(&check),
         Command::Status(status) => commands::status::status(&status).await,
         Command::Explain(explain) => commands::explain::explain(explain).await,
+        Command::Mappings(mappings) => commands::mappings::mappings(mappings).await,
         Command::Kill(kill) => commands::faults::kill(kill).await,
         Command::Restore(restore) => commands::faults::restore(restore).await,
         Command::Reload(reload) => commands::faults::reload(&reload).await,

@@ -4,6 +4,7 @@ mod control;
 mod dns;
 mod explain;
 mod explain_name;
+mod mappings;
 mod regional;
 mod status;
 
@@ -23,6 +24,7 @@ use crate::hosts::Hosts;
 pub(crate) use dns::zone_problems;
 pub(crate) use explain::{Explained, offline};
 pub(crate) use explain_name::{ExplainedName, offline_name};
+pub(crate) use mappings::{MappingPage, offline_mappings};
 use regional::Regional;
 pub(crate) use status::Status;
 
@@ -203,11 +205,14 @@ impl Stack {
             ("geo.file", before.runtime.geo_file != config.runtime.geo_file),
             ("pop", before.runtime.pop != config.runtime.pop),
         ];
-        let moved: Vec<String> = fixed
+        let mut moved: Vec<String> = fixed
             .iter()
             .filter(|(_, changed)| *changed)
             .map(|(key, _)| config.problem(key, "cannot change while the process runs; restart it").to_string())
             .collect();
+        if let Some(front) = &self.front {
+            moved.extend(mappings::reload_problems(&front.view(), &config));
+        }
         if !moved.is_empty() {
             return Err(moved);
         }

@@ -79,6 +79,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
         target_groups: places.iter().map(|p| p.target_group(shape)).collect(),
         instances: Vec::new(),
         elastic_ips: Vec::new(),
+        subnets: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
             addresses: vec![[10, 255, 1, 1].into(), [10, 255, 2, 1].into()],
@@ -91,6 +92,7 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
             }],
             flow_logs: None,
         }],
+        custom_routing_accelerators: Vec::new(),
     })
 }
 

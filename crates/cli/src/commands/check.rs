@@ -38,15 +38,25 @@ pub(crate) fn check(args: &Check) -> Result<(), String> {
     } else {
         let s = &config.snapshot;
         output::line(format!(
-            "valid: {} regions, {} load balancers, {} target groups, {} accelerators, {}",
+            "valid: {} regions, {} load balancers, {} target groups, {} accelerators{}, {}",
             s.regions.len(),
             s.load_balancers.len(),
             s.target_groups.len(),
             s.accelerators.len(),
+            custom_routing(s),
             zones_served(&s.dns)
         ));
     }
     Ok(())
+}
+
+/// The custom routing accelerators, if there is any.
+fn custom_routing(s: &perigee_model::Snapshot) -> String {
+    match s.custom_routing_accelerators.len() {
+        0 => String::new(),
+        1 => ", 1 custom routing accelerator".to_owned(),
+        count => format!(", {count} custom routing accelerators"),
+    }
 }
 
 /// The zones and how many names and health checks are written down for them.

@@ -31,6 +31,10 @@ pub(crate) async fn status(args: &args::Status) -> Result<(), String> {
         output::line("");
         output::line(targets(&status));
     }
+    if !status.custom_routing.is_empty() {
+        output::line("");
+        output::line(custom_routing(&status));
+    }
     if !status.dns_health_checks.is_empty() {
         output::line("");
         output::line(checks(&status));
@@ -119,6 +123,20 @@ fn targets(status: &Status) -> String {
         vec![t.target.clone(), t.zone.clone(), t.target_group.clone(), state, reason, t.in_flight.to_string()]
     });
     table(&["target", "zone", "target group", "state", "reason", "in flight"], rows.collect())
+}
+
+fn custom_routing(status: &Status) -> String {
+    let rows = status.custom_routing.iter().map(|subnet| {
+        let state = if subnet.enabled { "" } else { " (disabled)" };
+        vec![
+            format!("{}{state}", subnet.accelerator),
+            subnet.region.clone(),
+            format!("{} {}", subnet.endpoint_id, subnet.cidr),
+            subnet.ports.join(", "),
+            format!("{} of {}", subnet.allowed, subnet.destinations),
+        ]
+    });
+    table(&["custom routing", "region", "subnet", "ports", "allowed"], rows.collect())
 }
 
 fn checks(status: &Status) -> String {

@@ -144,6 +144,12 @@ fn listening(stack: &Stack, admin: &Admin) -> Value {
             json!({ "name": a.name, "addresses": a.addresses, "ports": ports })
         })
         .collect();
+    let custom: Vec<Value> = (snapshot.custom_routing_accelerators.iter())
+        .map(|a| {
+            let ranges: Vec<_> = a.listeners.iter().flat_map(|l| &l.port_ranges).collect();
+            json!({ "name": a.name, "addresses": a.addresses, "port_ranges": ranges })
+        })
+        .collect();
     let load_balancers: Vec<Value> = (snapshot.load_balancers.iter())
         .map(|lb| {
             let nodes: Vec<_> = lb.nodes.iter().map(|n| json!({ "zone": n.zone, "address": n.address })).collect();
@@ -158,6 +164,7 @@ fn listening(stack: &Stack, admin: &Admin) -> Value {
         "dns_over_quic": stack.dns.as_ref().map(|d| d.tls_addrs().doq.clone()),
         "zone": snapshot.dns.origin,
         "accelerators": accelerators,
+        "custom_routing_accelerators": custom,
         "load_balancers": load_balancers,
         "admin": admin.local_addr(),
         "behaviour": snapshot.settings.behaviour,
@@ -189,6 +196,13 @@ fn people(stack: &Stack, admin: &Admin) {
         if let Some(at) = at.first() {
             first.get_or_insert_with(|| format!("http://{at}/"));
         }
+    }
+    for accelerator in &snapshot.custom_routing_accelerators {
+        let ranges = accelerator.listeners.iter().flat_map(|l| &l.port_ranges);
+        let ranges: Vec<String> = ranges.map(|r| format!("{}-{}", r.from_port, r.to_port)).collect();
+        let [a, b] = accelerator.addresses;
+        let place = format!("{a} and {b}, ports {}", ranges.join(", "));
+        row(format!("custom routing accelerator {}", accelerator.name), place);
     }
     for lb in &snapshot.load_balancers {
         let region = snapshot.region(lb.region);

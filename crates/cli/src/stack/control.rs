@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perigee_admin::{Control, ControlError, Explain, Kill, Pending, Restore};
+use perigee_admin::{Control, ControlError, Explain, Kill, Mappings, Pending, Restore};
 use perigee_geo::PopIndex;
 use perigee_health::Forced;
 use perigee_model::LoadBalancerIndex;
@@ -38,6 +38,10 @@ impl Control for Stack {
             None => Self::explain(self, &request).map(|e| json!(e)),
         };
         explained.map_err(ControlError::Invalid)
+    }
+
+    fn mappings(&self, request: Mappings) -> Result<Value, ControlError> {
+        Self::mappings(self, &request).map(|page| json!(page)).map_err(ControlError::Invalid)
     }
 
     fn kill(&self, request: Kill) -> Pending<'_, Result<Value, ControlError>> {

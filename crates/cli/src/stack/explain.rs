@@ -6,7 +6,7 @@ use perigee_admin::Explain;
 use perigee_config::Config;
 use perigee_dataplane::{Asked, Balancer, BalancerTrace, ChosenEndpoint, Edge, EdgeView, Explanation};
 use perigee_health::{GroupReport, NodeReport};
-use perigee_model::{Accelerator, Instant, LoadBalancerIndex, TransportProtocol};
+use perigee_model::{Accelerator, CustomRoutingAccelerator, Instant, LoadBalancerIndex, TransportProtocol};
 use perigee_rules::RequestHead;
 use perigee_steering::Flow;
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,12 @@ fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String>
         };
         accelerators.iter().find(is_it)
     });
+    if named.is_none()
+        && let Some(host) = host.as_deref()
+        && let Some(found) = custom_destination(view, host, &suffix, port)
+    {
+        return found;
+    }
     let accelerator = named.or_else(|| accelerators.first()).ok_or("the configuration has no accelerator")?;
     let listeners = || accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
     let first_port = listeners().next().and_then(|l| l.port_ranges.first()).map(|r| r.from_port);
@@ -140,4 +146,24 @@ fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String>
     let of_family = || accelerator.addresses.iter().copied().find(|ip| ip.is_ipv4() == request.client.is_ipv4());
     let ip = asked.or_else(of_family).unwrap_or(accelerator.addresses[0]);
     Ok(SocketAddr::new(ip, port))
+}
+
+/// The port of the custom routing accelerator that the host names; none when it names none.
+///
+/// Errors: no port is named, or one that no listener has: which one is meant cannot be guessed.
+fn custom_destination(
+    view: &EdgeView,
+    host: &str,
+    suffix: &str,
+    port: Option<u16>,
+) -> Option<Result<SocketAddr, String>> {
+    let is_meant = |a: &&CustomRoutingAccelerator| {
+        host.eq_ignore_ascii_case(&format!("{}{suffix}", a.name)) || a.addresses.iter().any(|ip| ip.to_string() == host)
+    };
+    let accelerator = view.snapshot.custom_routing_accelerators.iter().find(is_meant)?;
+    let address = accelerator.addresses.iter().find(|ip| ip.to_string() == host).unwrap_or(&accelerator.addresses[0]);
+    let port = port.filter(|port| accelerator.listeners.iter().any(|l| l.listens_on(*port)));
+    Some(port.map(|port| SocketAddr::new((*address).into(), port)).ok_or_else(|| {
+        format!("name a port of custom routing accelerator {}, as in --host {address}:PORT", accelerator.name)
+    }))
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use perigee_health::{DnsCheckStatus, Forced, HealthState, ProbeFailure, Reach, TargetState};
-use perigee_model::AcceleratorIndex;
+use perigee_model::{AcceleratorIndex, CustomRoutingIndex};
 use serde::{Deserialize, Serialize};
 
 use super::Stack;
@@ -26,6 +26,9 @@ pub(crate) struct Status {
     pub(crate) targets: Vec<TargetStatus>,
     /// The edge, if this process runs one.
     pub(crate) edge: Option<EdgeStatus>,
+    /// The subnets behind custom routing accelerators, of a process with a front tier.
+    #[serde(default)]
+    pub(crate) custom_routing: Vec<CustomRoutingStatus>,
     /// The DNS health checks, of a process that answers DNS.
     #[serde(default)]
     pub(crate) dns_health_checks: Vec<CheckStatus>,
@@ -49,6 +52,20 @@ pub(crate) struct LoadBalancerStatus {
     pub(crate) nodes: Vec<NodeStatus>,
     /// Percent of the edge's new flows of the last ten seconds.
     pub(crate) share_percent: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CustomRoutingStatus {
+    pub(crate) accelerator: String,
+    pub(crate) enabled: bool,
+    pub(crate) region: String,
+    pub(crate) endpoint_id: String,
+    pub(crate) cidr: String,
+    /// The accelerator's ports that lead into it, as ranges.
+    pub(crate) ports: Vec<String>,
+    pub(crate) destinations: u32,
+    /// Destinations that take traffic.
+    pub(crate) allowed: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,6 +131,7 @@ pub(crate) struct EdgeStatus {
     pub(crate) pop: Option<String>,
     /// TCP flows.
     pub(crate) active_flows: u32,
+    /// `address:port`, or `address:first-last` for ports that follow each other.
     pub(crate) listening: Vec<String>,
     /// UDP flows, and where they come in.
     pub(crate) active_udp_flows: u32,
@@ -138,6 +156,7 @@ impl Stack {
             endpoints: self.endpoint_status(),
             targets: self.target_status(),
             edge,
+            custom_routing: self.custom_routing_status(),
             dns_health_checks: self.check_status(),
             faults: self.fault_status(),
             attribution: self.attribution().map(str::to_owned),
@@ -204,6 +223,28 @@ impl Stack {
             }
         }
         endpoints
+    }
+
+    fn custom_routing_status(&self) -> Vec<CustomRoutingStatus> {
+        let Some(front) = &self.front else { return Vec::new() };
+        let view = front.view();
+        let accelerators = view.snapshot.custom_routing_accelerators.iter().enumerate();
+        let subnets = accelerators.flat_map(|(i, accelerator)| {
+            let allocations = view.mapping(CustomRoutingIndex(i)).allocations().iter();
+            allocations.map(move |allocation| CustomRoutingStatus {
+                accelerator: accelerator.name.to_string(),
+                enabled: accelerator.enabled,
+                region: allocation.region.to_string(),
+                endpoint_id: allocation.subnet.to_string(),
+                cidr: allocation.cidr.to_string(),
+                ports: (allocation.blocks().iter())
+                    .map(|block| format!("{}-{}", block.ports.from_port, block.ports.to_port))
+                    .collect(),
+                destinations: allocation.len(),
+                allowed: allocation.allowed(),
+            })
+        });
+        subnets.collect()
     }
 
     fn check_status(&self) -> Vec<CheckStatus> {
@@ -281,14 +322,16 @@ impl Stack {
     }
 }
 
-/// Sorted addresses, those with ports in a row as `address:first-last`.
-fn in_ranges(addresses: &[SocketAddr]) -> Vec<String> {
+/// Sockets in ascending order, those of one address with ports that follow each other as one entry.
+fn in_ranges(sockets: &[SocketAddr]) -> Vec<String> {
     let follows = |a: &SocketAddr, b: &SocketAddr| a.ip() == b.ip() && a.port().checked_add(1) == Some(b.port());
-    let text = |range: &[SocketAddr]| match range {
-        [first, .., last] => format!("{first}-{}", last.port()),
-        one => one.iter().map(ToString::to_string).collect(),
+    let runs = sockets.chunk_by(follows);
+    let text = |run: &[SocketAddr]| match run {
+        [first, .., last] => Some(format!("{first}-{}", last.port())),
+        [one] => Some(one.to_string()),
+        [] => None,
     };
-    addresses.chunk_by(follows).map(text).collect()
+    runs.filter_map(text).collect()
 }
 
 #[cfg(test)]
@@ -296,11 +339,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_of_ports_are_shown_as_ranges() {
-        let at = |host, port| SocketAddr::from(([127, 75, 2, host], port));
-        let ports: Vec<SocketAddr> = [at(1, 80)].into_iter().chain((5_000..9_000).map(|p| at(1, p))).collect();
-        let shown = in_ranges(&[&ports[..], &[at(2, 9_000)]].concat());
-        assert_eq!(shown, ["127.75.2.1:80", "127.75.2.1:5000-8999", "127.75.2.2:9000"]);
+    fn ports_that_follow_each_other_are_one_entry() {
+        let sockets = ["127.0.0.1:80", "127.0.0.1:81", "127.0.0.1:82", "127.0.0.1:90", "127.0.0.2:91", "[::1]:92"];
+        let sockets: Vec<SocketAddr> = sockets.iter().map(|s| s.parse().unwrap()).collect();
+        assert_eq!(in_ranges(&sockets), ["127.0.0.1:80-82", "127.0.0.1:90", "127.0.0.2:91", "[::1]:92"]);
         assert!(in_ranges(&[]).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The front tier's machine: knows how the regions are and says where flows and names go.
 
 mod connection;
+mod custom_routing;
 mod explain;
 mod outbox;
 mod plan;
@@ -17,7 +18,11 @@ use perigee_health::{
 use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
-pub use explain::{ChosenEndpoint, ConsideredEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use explain::{
+    ChosenEndpoint, ConsideredEndpoint, ConsideredGroup, MappedDestination, MappedPort, NameExplanation,
+    RouteExplanation,
+};
+pub use plan::AcceleratorRef;
 pub use udp_route::UdpRoute;
 pub use view::EdgeView;
 
@@ -47,7 +52,7 @@ impl Edge {
         let mut endpoints = EndpointChecks::new(&snapshot, salt, now);
         let mut health = View { checks: checks.verdicts().to_vec(), ..monitor.view(&snapshot) };
         health.probed = endpoints.view(&snapshot, &health.load_balancers, now);
-        Self { monitor, checks, endpoints, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)), now }
+        Self { monitor, checks, endpoints, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop, None)), now }
     }
 
     /// What to decide on now.
@@ -55,7 +60,9 @@ impl Edge {
         &self.view
     }
 
-    /// Moves to another configuration; load balancers, endpoints and checks that remain keep what is known of them.
+    /// Moves to another configuration; load balancers, endpoints and checks that remain keep what is known of them,
+    /// subnets of custom routing accelerators their ports. A configuration that forbids the latter must have been refused
+    /// before ([`EdgeView::mapping_problems`]).
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, now: Instant) {
         self.monitor.set_snapshot(&snapshot, now);
         self.checks.set_snapshot(&snapshot, now);
@@ -63,7 +70,7 @@ impl Edge {
         self.now = self.now.max(now);
         let mut health = View { checks: self.checks.verdicts().to_vec(), ..self.monitor.view(&snapshot) };
         health.probed = self.endpoints.view(&snapshot, &health.load_balancers, now);
-        let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
+        let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop, Some(&self.view));
         view.dead_pops.clone_from(&self.view.dead_pops);
         view.prepare_as(&self.view);
         self.view = Arc::new(view);

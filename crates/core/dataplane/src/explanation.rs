@@ -5,7 +5,10 @@ use perigee_rules::{RequestHead, RuleOutcome};
 use perigee_steering::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::{BalancerTrace, ChosenEndpoint, ConsideredEndpoint, EdgeView, NameExplanation, Refusal, RouteExplanation};
+use crate::{
+    BalancerTrace, ChosenEndpoint, ConsideredEndpoint, EdgeView, MappedDestination, MappedPort, NameExplanation,
+    Refusal, RouteExplanation,
+};
 
 /// The whole way of one request, hop by hop: what DNS says, which edge and endpoint take its flow, which target the
 /// request.
@@ -69,6 +72,7 @@ impl fmt::Display for Explanation {
         }
         write!(f, "\n{route}")?;
         match &self.request {
+            None if route.mapped.is_some() => Ok(()),
             Some(trace) => write!(f, "\nregion   {}, rules by priority:\n{trace}", self.request_line),
             None => match route.chosen.as_ref().filter(|chosen| chosen.zone.is_none()) {
                 Some(direct) => write!(f, "\nregion   the {} gets the flow as it is: no rules", direct.kind),
@@ -94,6 +98,9 @@ impl fmt::Display for RouteExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (pop, city, ms) = (&self.pop, &self.pop_city, self.client_to_pop_ms);
         writeln!(f, "anycast  {} -> edge {pop} ({city}), about {ms:.0} ms away", self.destination)?;
+        if let Some(mapped) = &self.mapped {
+            return write!(f, "edge     custom routing accelerator {}{mapped}: {}", self.accelerator, self.reason);
+        }
         write!(f, "edge     accelerator {}, endpoint groups by distance:", self.accelerator)?;
         for group in &self.groups {
             let (region, rtt_ms, dial) = (&group.region, group.rtt_ms, group.traffic_dial);
@@ -121,6 +128,17 @@ impl fmt::Display for RouteExplanation {
             }
             None => write!(f, "\n           -> reset: {}", self.reason),
         }
+    }
+}
+
+/// Where the port leads and what comes of it; the reason is the [`RouteExplanation`]'s.
+impl fmt::Display for MappedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(MappedDestination { region, endpoint_id, address, protocols, state }) = &self.destination {
+            let protocols = protocols.join(" and ");
+            write!(f, "\n           {address} in {endpoint_id} of {region}, {protocols}, {state}")?;
+        }
+        f.write_str(if self.refusal.is_some() { "\n           -> no answer" } else { "\n           -> connected" })
     }
 }
 

@@ -14,8 +14,8 @@ pub use balancer::{
     TargetStatus, TargetTrace,
 };
 pub use edge::{
-    ChosenEndpoint, ConnectFailure, Connection, ConsideredEndpoint, ConsideredGroup, Edge, EdgeView, NameExplanation,
-    Output, Refusal, RouteExplanation, UdpRoute,
+    AcceleratorRef, ChosenEndpoint, ConnectFailure, Connection, ConsideredEndpoint, ConsideredGroup, Edge, EdgeView,
+    MappedDestination, MappedPort, NameExplanation, Output, Refusal, RouteExplanation, UdpRoute,
 };
 pub use explanation::{Asked, Explanation};
 pub use udp_flows::{EndedUdpFlow, UdpEnd, UdpFlowId, UdpFlows};

@@ -1,15 +1,18 @@
 //! Small snapshots for tests: regions in a row, one load balancer `shop` with two nodes in each.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
+
 use crate::{
-    Accelerator, AcceleratorListener, AcceleratorName, AccountId, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
-    EdgeTiming, Endpoint, EndpointGroup, EndpointHealthCheck, EndpointTarget, HealthCheck, Instance, InstanceId,
-    InstanceIndex, LatencyName, Limits, ListenerProtocol, LoadBalancer, LoadBalancerIndex, LoadBalancerListener,
-    LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange, ProbeProtocol, Region, RegionCode, RegionIndex,
-    Settings, Snapshot, Target, TargetGroup, TargetGroupIndex, TargetGroupName, TrafficDial, TransportProtocol, Weight,
-    ZoneName,
+    Accelerator, AcceleratorListener, AcceleratorName, AccountId, Action, Behaviour, ClientAffinity, ClientIp,
+    CustomRoutingAccelerator, CustomRoutingEndpoint, CustomRoutingEndpointGroup, CustomRoutingListener,
+    DestinationConfiguration, DnsZone, EdgeTiming, Endpoint, EndpointGroup, EndpointHealthCheck, EndpointTarget,
+    HealthCheck, Instance, InstanceId, InstanceIndex, LatencyName, Limits, ListenerProtocol, LoadBalancer,
+    LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange,
+    ProbeProtocol, Region, RegionCode, RegionIndex, Settings, Snapshot, Subnet, SubnetId, SubnetIndex, Target,
+    TargetGroup, TargetGroupIndex, TargetGroupName, TrafficDial, TransportProtocol, Weight, ZoneName,
 };
 
 /// A snapshot of `codes` (ascending): region `i` has the load balancer `shop` on 127.0.`i`.1 and 127.0.`i`.2, the
@@ -51,6 +54,7 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
         target_groups: indices().map(|r| target_group(r, codes[r.0])).collect(),
         instances: Vec::new(),
         elastic_ips: Vec::new(),
+        subnets: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
             addresses: vec![[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
@@ -63,7 +67,35 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
             }],
             flow_logs: None,
         }],
+        custom_routing_accelerators: Vec::new(),
     }
+}
+
+/// Adds the subnet `subnet-0000aaaa`, of the last region, and the custom routing accelerator `game`, whose listener
+/// leads there. Everything is denied.
+pub fn add_custom_routing(
+    snapshot: &mut Snapshot,
+    addresses: [Ipv4Addr; 2],
+    cidr: Ipv4Net,
+    ports: PortRange,
+    destinations: DestinationConfiguration,
+) {
+    let region = RegionIndex(snapshot.regions.len() - 1);
+    snapshot.subnets.push(Subnet { id: SubnetId::new("subnet-0000aaaa"), region, cidr });
+    let subnet = SubnetIndex(snapshot.subnets.len() - 1);
+    snapshot.custom_routing_accelerators.push(CustomRoutingAccelerator {
+        name: AcceleratorName::new("game"),
+        addresses,
+        enabled: true,
+        listeners: vec![CustomRoutingListener {
+            port_ranges: vec![ports],
+            endpoint_groups: vec![CustomRoutingEndpointGroup {
+                region,
+                destination_configurations: vec![destinations],
+                endpoints: vec![CustomRoutingEndpoint { subnet, traffic: Vec::new() }],
+            }],
+        }],
+    });
 }
 
 /// Gives every group of the first accelerator's first listener an endpoint more: an instance on 127.0.`region`.20, of

@@ -5,6 +5,7 @@
 //! [`Snapshot`] and [`Instant`]. The names are those of the AWS resources, in snake case.
 
 mod accelerator;
+mod custom_routing;
 pub mod dns;
 mod dns_zone;
 mod endpoint;
@@ -25,6 +26,10 @@ pub use accelerator::{
     Accelerator, AcceleratorListener, ClientAffinity, EndpointGroup, EndpointHealthCheck, NETWORK_ZONES, PortOverride,
     PortRange, TransportProtocol,
 };
+pub use custom_routing::{
+    CustomRoutingAccelerator, CustomRoutingEndpoint, CustomRoutingEndpointGroup, CustomRoutingListener,
+    DestinationConfiguration, Protocols, Subnet, TrafficRule, TrafficScope, TrafficState,
+};
 pub use dns_zone::{DnsZone, LatencyName};
 pub use endpoint::{ElasticIp, ElasticIpIndex, Endpoint, EndpointTarget, Instance, InstanceIndex};
 pub use flow_logs::{FlowLogFormat, FlowLogs};
@@ -33,14 +38,15 @@ pub use load_balancer::{
     Action, Condition, Field, ListenerProtocol, LoadBalancer, LoadBalancerListener, LoadBalancerNode, Rule,
 };
 pub use names::{
-    AcceleratorName, AllocationId, InstanceId, LoadBalancerName, PopCode, RegionCode, TargetGroupName, ZoneName,
+    AcceleratorName, AllocationId, InstanceId, LoadBalancerName, PopCode, RegionCode, SubnetId, TargetGroupName,
+    ZoneName,
 };
 pub use ranges::{OutOfRange, ThresholdCount, TrafficDial, Weight};
 pub use region::{Location, Region};
 pub use settings::{Behaviour, ClientIp, EdgeTiming, Limits, Settings};
 pub use snapshot::{
-    AcceleratorIndex, HealthCheckIndex, LoadBalancerIndex, PolicyNameIndex, PolicyNodeIndex, RegionIndex, Snapshot,
-    TargetGroupIndex, ZoneIndex,
+    AcceleratorIndex, CustomRoutingIndex, HealthCheckIndex, LoadBalancerIndex, PolicyNameIndex, PolicyNodeIndex,
+    RegionIndex, Snapshot, SubnetIndex, TargetGroupIndex, ZoneIndex,
 };
 pub use target_group::{HealthCheck, Matcher, ProbeProtocol, Target, TargetGroup};
 pub use time::Instant;

@@ -51,6 +51,10 @@ name!(
     TargetGroupName
 );
 name!(
+    /// A subnet's identifier: `subnet-` and hexadecimal digits (EC2 API, `Subnet`).
+    SubnetId
+);
+name!(
     /// An EC2 instance's id: `i-` and 8 to 17 hexadecimal digits.
     InstanceId
 );

@@ -1,8 +1,11 @@
+use std::net::{IpAddr, SocketAddr};
+
 use serde::Serialize;
 
 use crate::{
-    Accelerator, DnsZone, ElasticIp, ElasticIpIndex, EndpointTarget, Instance, InstanceIndex, LoadBalancer,
-    LoadBalancerName, Region, RegionCode, Settings, TargetGroup, TargetGroupName,
+    Accelerator, CustomRoutingAccelerator, DnsZone, ElasticIp, ElasticIpIndex, EndpointTarget, Instance, InstanceIndex,
+    LoadBalancer, LoadBalancerName, PortRange, Region, RegionCode, Settings, Subnet, TargetGroup, TargetGroupName,
+    TransportProtocol,
 };
 
 macro_rules! index {
@@ -29,6 +32,14 @@ index!(
 index!(
     /// Position in [`Snapshot::accelerators`]; means nothing in another generation.
     AcceleratorIndex
+);
+index!(
+    /// Position in [`Snapshot::custom_routing_accelerators`]; means nothing in another generation.
+    CustomRoutingIndex
+);
+index!(
+    /// Position in [`Snapshot::subnets`]; means nothing in another generation.
+    SubnetIndex
 );
 index!(
     /// Position in [`DnsZone::zones`]; means nothing in another generation.
@@ -69,8 +80,12 @@ pub struct Snapshot {
     pub instances: Vec<Instance>,
     /// Elastic IP addresses that are endpoints, in order of region, then id.
     pub elastic_ips: Vec<ElasticIp>,
+    /// Subnets in order of region, then identifier.
+    pub subnets: Vec<Subnet>,
     /// Accelerators in name order.
     pub accelerators: Vec<Accelerator>,
+    /// Custom routing accelerators in name order; none has a name of [`Self::accelerators`].
+    pub custom_routing_accelerators: Vec<CustomRoutingAccelerator>,
 }
 
 impl Snapshot {
@@ -120,6 +135,34 @@ impl Snapshot {
     /// The accelerator at `index`.
     pub fn accelerator(&self, index: AcceleratorIndex) -> &Accelerator {
         &self.accelerators[index.0]
+    }
+
+    /// The subnet at `index`.
+    pub fn subnet(&self, index: SubnetIndex) -> &Subnet {
+        &self.subnets[index.0]
+    }
+
+    /// The custom routing accelerator at `index`.
+    pub fn custom_routing_accelerator(&self, index: CustomRoutingIndex) -> &CustomRoutingAccelerator {
+        &self.custom_routing_accelerators[index.0]
+    }
+
+    /// Where an edge listens for `protocol`: every port of every listener that speaks it, on every static address of its
+    /// accelerator, of those that are enabled.
+    pub fn edge_sockets(&self, protocol: TransportProtocol) -> impl Iterator<Item = SocketAddr> {
+        let ports = |ranges: &[PortRange]| ranges.iter().flat_map(|r| r.from_port..=r.to_port).collect::<Vec<u16>>();
+        let standard = self.accelerators.iter().filter(|a| a.enabled).flat_map(move |a| {
+            let listeners = a.listeners.iter().filter(move |l| l.protocol == protocol);
+            listeners.map(move |l| (a.addresses.to_vec(), ports(&l.port_ranges)))
+        });
+        let custom = self.custom_routing_accelerators.iter().filter(|a| a.enabled).flat_map(move |a| {
+            let listeners = a.listeners.iter().filter(move |l| l.speaks(protocol));
+            listeners.map(move |l| (a.addresses.map(IpAddr::from).to_vec(), ports(&l.port_ranges)))
+        });
+        standard.chain(custom).flat_map(|(addresses, ports)| {
+            let at = move |port| addresses.clone().into_iter().map(move |address| SocketAddr::new(address, port));
+            ports.into_iter().flat_map(at)
+        })
     }
 
     /// The codes of all regions, in order: what geography orders by distance.

@@ -41,6 +41,8 @@ pub enum RouteReason {
     NoEndpoint,
     /// The flow came in by IPv6, and no endpoint has an IPv6 address.
     NoIpv6Endpoint,
+    /// The port of a custom routing accelerator leads there.
+    Mapped,
 }
 
 /// What was said of a group on the way to the decision.
@@ -102,6 +104,7 @@ impl fmt::Display for RouteReason {
             Self::FailOpen => "no close group is healthy: fail open to the closest",
             Self::NoEndpoint => "there is no endpoint",
             Self::NoIpv6Endpoint => "there is no endpoint with an IPv6 address",
+            Self::Mapped => "the port leads there",
         })
     }
 }

@@ -22,6 +22,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/status"),
     ("GET", "/v1/events"),
     ("POST", "/v1/explain"),
+    ("POST", "/v1/mappings"),
     ("POST", "/v1/kill"),
     ("POST", "/v1/restore"),
     ("POST", "/v1/reload"),
@@ -41,6 +42,10 @@ pub(crate) async fn answer(request: Request<Incoming>, control: &dyn Control, re
         (&Method::GET, "/v1/events") => json_answer(StatusCode::OK, &control.events()),
         (&Method::POST, "/v1/explain") => match body(request).await {
             Ok(explain) => result(control.explain(explain)),
+            Err(answer) => answer,
+        },
+        (&Method::POST, "/v1/mappings") => match body(request).await {
+            Ok(mappings) => result(control.mappings(mappings)),
             Err(answer) => answer,
         },
         (&Method::POST, "/v1/kill") => match body(request).await {

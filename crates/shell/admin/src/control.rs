@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,30 @@ fn get() -> String {
     "GET".to_owned()
 }
 
+/// Which port mappings of custom routing accelerators are asked for; all of them by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mappings {
+    /// Those of one accelerator, by its name.
+    pub accelerator: Option<String>,
+    /// Those that lead to this address.
+    pub destination: Option<Ipv4Addr>,
+    /// Where to begin: `next` of the page before.
+    pub from: Option<MappingCursor>,
+    /// Rows of the page, 1 to 20000; 1000 if absent.
+    pub max_results: Option<u32>,
+}
+
+/// A place in the list of port mappings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingCursor {
+    /// The accelerator.
+    pub accelerator: String,
+    /// Its first port of the page.
+    pub port: u16,
+}
+
 /// What is to be broken, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +120,8 @@ pub trait Control: Send + Sync + 'static {
     fn events(&self) -> Value;
     /// The way of one request; sends nothing.
     fn explain(&self, request: Explain) -> Result<Value, ControlError>;
+    /// Where the ports of custom routing accelerators lead, a page of it.
+    fn mappings(&self, request: Mappings) -> Result<Value, ControlError>;
     /// Breaks something on purpose; done when every new connect meets the fault.
     fn kill(&self, request: Kill) -> Pending<'_, Result<Value, ControlError>>;
     /// Mends it.

@@ -9,5 +9,5 @@ mod control;
 mod server;
 
 pub use client::{AskError, ask};
-pub use control::{Control, ControlError, Explain, ExplainName, Kill, Pending, Restore};
+pub use control::{Control, ControlError, Explain, ExplainName, Kill, MappingCursor, Mappings, Pending, Restore};
 pub use server::Admin;

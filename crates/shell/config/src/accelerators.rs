@@ -20,16 +20,25 @@ struct OwnedRange {
     range: PortRange,
 }
 
+/// What no two accelerators have in common, of whatever kind they are.
+#[derive(Default)]
+pub(crate) struct Identities {
+    /// Names, as DNS compares them.
+    pub(crate) names: BTreeSet<String>,
+    /// Static addresses with the accelerators that have them.
+    pub(crate) owners: BTreeMap<IpAddr, String>,
+}
+
 /// Reads the accelerators, in name order.
 pub(crate) fn read(
     root: &Table<'_>,
     names: &Names<'_>,
     resources: &Resources<'_>,
     base: Option<&Path>,
+    identities: &mut Identities,
     sockets: &mut Sockets,
 ) -> Vec<Accelerator> {
-    let mut seen = BTreeSet::new();
-    let mut owners = BTreeMap::new();
+    let Identities { names: seen, owners } = identities;
     let mut made = Vec::new();
     for (name, node) in root.entries("accelerators") {
         if let Err(message) = check_accelerator_name(name) {
@@ -38,7 +47,7 @@ pub(crate) fn read(
         if !seen.insert(name.to_ascii_lowercase()) {
             node.problem("duplicate: DNS does not tell this name from another accelerator's");
         }
-        made.extend(accelerator(name, &node, names, (resources, base), &mut owners, sockets));
+        made.extend(accelerator(name, &node, names, (resources, base), owners, sockets));
     }
     made
 }

@@ -66,7 +66,7 @@ pub(crate) fn read(
 
 /// The region's code and names; no names when its file could not be read. The original calls the key
 /// `endpoint_group_region`, which is accepted too.
-fn region<'a>(
+pub(crate) fn region<'a>(
     t: &Table<'a>,
     names: &'a Names<'a>,
     seen: &mut BTreeSet<&'a str>,

@@ -8,6 +8,7 @@ mod accelerators;
 mod attributes;
 mod builtin;
 mod config;
+mod custom_routing;
 mod dns;
 mod endpoint_groups;
 mod endpoints;
@@ -27,6 +28,7 @@ mod rules;
 mod runtime;
 mod settings;
 mod sockets;
+mod subnets;
 mod target_groups;
 mod toml_text;
 

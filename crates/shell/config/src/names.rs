@@ -27,6 +27,7 @@ pub(crate) struct RegionNames<'a> {
     pub(crate) target_groups: BTreeMap<&'a str, TargetGroupIndex>,
     pub(crate) instances: BTreeMap<&'a str, InstanceIndex>,
     pub(crate) elastic_ips: BTreeMap<&'a str, ElasticIpIndex>,
+    pub(crate) subnets: BTreeSet<&'a str>,
     /// False when the region or one of its kinds of resources is no table, which is a problem of its own:
     /// what refers to them is then not called dangling.
     pub(crate) known: bool,
@@ -46,7 +47,9 @@ impl<'a> Names<'a> {
                 let table = |key| below(region, key).is_none_or(|v| v.as_dict().is_some());
                 let names = RegionNames {
                     known: region.as_dict().is_some()
-                        && ["load_balancers", "target_groups", "instances", "elastic_ips"].into_iter().all(table),
+                        && ["load_balancers", "target_groups", "instances", "elastic_ips", "subnets"]
+                            .into_iter()
+                            .all(table),
                     index: RegionIndex(i),
                     load_balancers: keys(below(region, "load_balancers"))
                         .map(|(name, _)| name)
@@ -64,6 +67,7 @@ impl<'a> Names<'a> {
                         .map(|(id, _)| id)
                         .zip(elastic_ips.by_ref().map(ElasticIpIndex))
                         .collect(),
+                    subnets: keys(below(region, "subnets")).map(|(id, _)| id).collect(),
                 };
                 (code, names)
             })
@@ -152,6 +156,28 @@ pub(crate) fn check_accelerator_name(name: &str) -> Result<(), String> {
     } else {
         Err("is no legal name: 1 to 64 letters, digits, `.` and `-`, neither `.` nor `-` at an end or side by side"
             .into())
+    }
+}
+
+/// Names of custom routing accelerators: as those of standard ones, but without dots (`spec/global-accelerator.md`
+/// section 2.1).
+pub(crate) fn check_custom_routing_name(name: &str) -> Result<(), String> {
+    if is_label(name, 63) {
+        Ok(())
+    } else {
+        Err("is no legal name of a custom routing accelerator: 1 to 63 letters, digits and `-`, no `-` first or last"
+            .into())
+    }
+}
+
+/// Subnets' identifiers: the original has 17 hexadecimal digits, older ones 8; any number between will do.
+pub(crate) fn check_subnet_id(id: &str) -> Result<(), String> {
+    let digits = id.strip_prefix("subnet-").unwrap_or_default();
+    let hexadecimal = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if (8..=17).contains(&digits.len()) && hexadecimal {
+        Ok(())
+    } else {
+        Err("is no subnet's identifier: `subnet-` and 8 to 17 of 0-9 and a-f".to_owned())
     }
 }
 

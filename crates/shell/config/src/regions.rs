@@ -9,7 +9,8 @@ use crate::names::{Names, check_region_code};
 use crate::reader::{Context, Node, Table};
 use crate::runtime::{self, Runtime};
 use crate::sockets::Sockets;
-use crate::{accelerators, dns, instances, load_balancers, settings, target_groups};
+use crate::subnets::Subnets;
+use crate::{accelerators, custom_routing, dns, instances, load_balancers, settings, target_groups};
 
 const REGIONS: &str = include_str!("../../../../geo/regions.csv");
 
@@ -33,8 +34,11 @@ pub(crate) fn read_all(
     }
     let zone = dns::read(&dns_table, &names, &made.regions, base);
     dns_table.finish();
+    let mut identities = accelerators::Identities::default();
     let resources = Resources::of(&made);
-    let accelerators = accelerators::read(&root, &names, &resources, base, &mut sockets);
+    let accelerators = accelerators::read(&root, &names, &resources, base, &mut identities, &mut sockets);
+    let custom_routing_accelerators = custom_routing::read(&root, &names, &made.subnets, &mut identities, &mut sockets);
+    made.subnets.check(&identities.owners);
     // The AWS-compatible API of a later issue.
     root.unbuilt(&["api"]);
     root.finish();
@@ -48,24 +52,27 @@ pub(crate) fn read_all(
         target_groups: made.target_groups,
         instances: made.instances,
         elastic_ips: made.elastic_ips,
+        subnets: made.subnets.into_list(),
         accelerators,
+        custom_routing_accelerators,
     };
     Some((snapshot, runtime))
 }
 
 /// Regions and what is in them, in the order of the snapshot.
 #[derive(Default)]
-pub(crate) struct Made {
+pub(crate) struct Made<'a> {
     regions: Vec<Region>,
     load_balancers: Vec<LoadBalancer>,
     target_groups: Vec<TargetGroup>,
     instances: Vec<Instance>,
     elastic_ips: Vec<ElasticIp>,
     owners: instances::Owners,
+    subnets: Subnets<'a>,
 }
 
-impl Made {
-    fn region(&mut self, code: &str, node: &Node<'_>, names: &Names<'_>, sockets: &mut Sockets) -> Option<()> {
+impl<'a> Made<'a> {
+    fn region(&mut self, code: &str, node: &Node<'a>, names: &Names<'_>, sockets: &mut Sockets) -> Option<()> {
         if let Err(message) = check_region_code(code) {
             node.problem(message);
         }
@@ -78,6 +85,7 @@ impl Made {
         self.target_groups.extend(target_groups::read(&t, &scope, sockets));
         self.instances.extend(instances::read(&t, &scope, &mut self.owners));
         self.elastic_ips.extend(instances::read_elastic_ips(&t, &scope, &mut self.owners));
+        self.subnets.read(&t, own.index);
         t.finish();
         let (city, country, location) = place?;
         self.regions.push(Region {
@@ -96,11 +104,11 @@ impl Made {
 /// What accelerators ask of the resources they refer to. Those that are wrong in themselves are not here, and nothing
 /// is found wrong with who refers to them.
 pub(crate) struct Resources<'a> {
-    made: &'a Made,
+    made: &'a Made<'a>,
 }
 
 impl<'a> Resources<'a> {
-    const fn of(made: &'a Made) -> Self {
+    const fn of(made: &'a Made<'a>) -> Self {
         Self { made }
     }
 

@@ -1,5 +1,6 @@
 //! The proxy on real sockets: nodes are small servers on loopback addresses of their own.
 
+mod custom_routing;
 mod flows;
 mod zones;
 

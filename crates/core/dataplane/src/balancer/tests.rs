@@ -96,7 +96,9 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
         target_groups: vec![web, api],
         instances: Vec::new(),
         elastic_ips: Vec::new(),
+        subnets: Vec::new(),
         accelerators: Vec::new(),
+        custom_routing_accelerators: Vec::new(),
     }
 }
 

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use perigee_geo::PopIndex;
 use perigee_health::{Evidence, Subject};
-use perigee_model::{AcceleratorIndex, Behaviour, Instant};
-use perigee_steering::{Candidate, Decision, Flow, RouteReason};
+use perigee_model::{Behaviour, Instant};
+use perigee_steering::{Candidate, Decision, Flow, Outcome, RouteReason};
 
-use super::EdgeView;
 use super::outbox::{Message, Outbox};
+use super::{AcceleratorRef, EdgeView};
 
 /// Addresses tried for one flow at most, the first included (Perigee's choice: two nodes in each of four regions).
 pub(super) const ATTEMPTS_MAX: usize = 8;
@@ -45,7 +45,7 @@ pub enum Output {
     },
 }
 
-/// Why a client is reset.
+/// Why a client gets no endpoint: it is reset, unless [`Refusal::is_silent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing listens on the address and port.
@@ -61,6 +61,8 @@ pub enum Refusal {
     Refused,
     /// The last attempt timed out.
     TimedOut,
+    /// The port of a custom routing accelerator leads nowhere, or to a destination that takes no such traffic.
+    Denied,
 }
 
 impl Refusal {
@@ -73,7 +75,13 @@ impl Refusal {
             Self::NoIpv6Endpoint => "no_ipv6_endpoint",
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
         }
+    }
+
+    /// Whether the client gets no answer rather than a reset (`global-accelerator.md` section 11, Perigee's choice).
+    pub const fn is_silent(self) -> bool {
+        matches!(self, Self::Denied)
     }
 }
 
@@ -131,7 +139,9 @@ impl Attempt {
 #[derive(Debug)]
 pub struct Connection {
     view: Arc<EdgeView>,
-    listener: (AcceleratorIndex, usize),
+    accelerator: AcceleratorRef,
+    /// Position of the listener in its accelerator.
+    listener: usize,
     pop: PopIndex,
     flow: Flow,
     decision: Decision,
@@ -148,13 +158,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn open(view: Arc<EdgeView>, flow: Flow, pop: PopIndex, now: Instant) -> Result<Self, Refusal> {
-        let listener = view.listener(&flow)?;
-        let router = view.router(listener, pop);
-        let decision = router.decide(&flow, &mut ());
-        let candidate = router.candidate(&flow, &decision).ok_or(match decision.reason {
-            RouteReason::NoIpv6Endpoint => Refusal::NoIpv6Endpoint,
-            _ => Refusal::NoEndpoint,
-        })?;
+        let Choice { accelerator, listener, decision, candidate } = Choice::of(&view, &flow, pop)?;
         let timing = &view.snapshot.settings.timing;
         let mut connection = Self {
             first: Attempt::new(candidate, now + timing.connect_timeout),
@@ -164,6 +168,7 @@ impl Connection {
             outbox: Outbox::default(),
             done: false,
             view,
+            accelerator,
             listener,
             pop,
             flow,
@@ -174,13 +179,13 @@ impl Connection {
     }
 
     /// The accelerator the flow came in by.
-    pub const fn accelerator(&self) -> AcceleratorIndex {
-        self.listener.0
+    pub const fn accelerator(&self) -> AcceleratorRef {
+        self.accelerator
     }
 
     /// Position of the listener in the accelerator.
     pub const fn listener(&self) -> usize {
-        self.listener.1
+        self.listener
     }
 
     /// The edge's point of presence for this client.
@@ -220,7 +225,9 @@ impl Connection {
             }
             Message::Refuse(refusal) => Output::Refuse(refusal),
             Message::Evidence { attempt, evidence } => {
-                let subject = self.view.subject(self.listener, &self.candidate(attempt.into()))?;
+                // Where the port alone decides nobody is watched.
+                let AcceleratorRef::Standard(accelerator) = self.accelerator else { return None };
+                let subject = self.view.subject((accelerator, self.listener), &self.candidate(attempt.into()))?;
                 Output::Evidence { subject, evidence }
             }
         })
@@ -342,11 +349,12 @@ impl Connection {
     }
 
     fn next_candidate(&mut self) -> Option<Candidate> {
+        let AcceleratorRef::Standard(accelerator) = self.accelerator else { return None };
         if !self.is_fast() || self.started() >= ATTEMPTS_MAX {
             return None;
         }
         let (view, listener, pop, flow, first) =
-            (&self.view, self.listener, self.pop, &self.flow, &self.first.candidate);
+            (&self.view, (accelerator, self.listener), self.pop, &self.flow, &self.first.candidate);
         let alternatives = || view.router(listener, pop).alternatives(flow, first).into_iter();
         self.left.get_or_insert_with(alternatives).next()
     }
@@ -371,8 +379,42 @@ impl Connection {
         leg.is_some_and(|leg| 2.0 * f64::from(leg.rtt_ms) <= stagger.as_secs_f64() * 1e3)
     }
 
+    /// Whether the flow may turn elsewhere and its connects are evidence: never where the port alone decides.
     fn is_fast(&self) -> bool {
-        self.view.snapshot.settings.behaviour == Behaviour::Fast
+        let chooses = matches!(self.accelerator, AcceleratorRef::Standard(_));
+        chooses && self.view.snapshot.settings.behaviour == Behaviour::Fast
+    }
+}
+
+/// Where a flow is to go first, and by whose word.
+struct Choice {
+    accelerator: AcceleratorRef,
+    listener: usize,
+    decision: Decision,
+    candidate: Candidate,
+}
+
+impl Choice {
+    fn of(view: &EdgeView, flow: &Flow, pop: PopIndex) -> Result<Self, Refusal> {
+        match view.accelerator_at(flow.destination.ip()).ok_or(Refusal::NoListener)? {
+            accelerator @ AcceleratorRef::Standard(_) => {
+                let at = view.listener(flow)?;
+                let router = view.router(at, pop);
+                let decision = router.decide(flow, &mut ());
+                let candidate = router.candidate(flow, &decision).ok_or(match decision.reason {
+                    RouteReason::NoIpv6Endpoint => Refusal::NoIpv6Endpoint,
+                    _ => Refusal::NoEndpoint,
+                })?;
+                Ok(Self { accelerator, listener: at.1, decision, candidate })
+            }
+            accelerator @ AcceleratorRef::CustomRouting(index) => {
+                let (listener, candidate) = view.mapped_candidate(index, flow)?;
+                let Candidate { group, endpoint, .. } = candidate;
+                let outcome = Outcome::Endpoint { group, endpoint };
+                let decision = Decision { outcome, reason: RouteReason::Mapped };
+                Ok(Self { accelerator, listener, decision, candidate })
+            }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use perigee_health::{Forced, HealthState};
-use perigee_model::{AcceleratorIndex, EndpointTarget, LatencyName};
+use perigee_model::{AcceleratorIndex, CustomRoutingIndex, EndpointTarget, LatencyName, TrafficState};
 use perigee_steering::{DnsClient, Flow, Note, PolicyExplanation, RecordKind, TreeIndex, Via};
 use serde::{Deserialize, Serialize};
 
-use super::{EdgeView, Refusal};
+use super::{AcceleratorRef, EdgeView, Refusal};
 
 /// Why a flow goes where it goes, for people: the same facts the decision used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,33 @@ pub struct RouteExplanation {
     pub chosen: Option<ChosenEndpoint>,
     /// Why there, in words.
     pub reason: String,
+    /// Of a custom routing accelerator where its port leads; it has no groups and chooses nothing.
+    #[serde(default)]
+    pub mapped: Option<MappedPort>,
+}
+
+/// A port of a custom routing accelerator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MappedPort {
+    /// Where it leads; none when no subnet holds it.
+    pub destination: Option<MappedDestination>,
+    /// Why a flow does not get there all the same, by [`Refusal::name`]; none when it does.
+    pub refusal: Option<String>,
+}
+
+/// A destination of a custom routing accelerator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MappedDestination {
+    /// The region of its endpoint group.
+    pub region: String,
+    /// The subnet.
+    pub endpoint_id: String,
+    /// The address and port in it.
+    pub address: SocketAddrV4,
+    /// `TCP`, `UDP` or both.
+    pub protocols: Vec<String>,
+    /// `ALLOW` or `DENY`.
+    pub state: String,
 }
 
 /// An endpoint group on the way to the decision.
@@ -108,6 +135,9 @@ impl EdgeView {
     ///
     /// Errors: those of [`EdgeView::open`].
     pub fn explain(&self, flow: &Flow) -> Result<RouteExplanation, Refusal> {
+        if let Some(AcceleratorRef::CustomRouting(accelerator)) = self.accelerator_at(flow.destination.ip()) {
+            return self.explain_mapped(accelerator, flow);
+        }
         let listener = self.listener(flow)?;
         let located = self.atlas.locate(flow.client.ip());
         let pop = self.pop_of(located.place_index);
@@ -173,6 +203,47 @@ impl EdgeView {
             groups: considered.into_iter().map(|(_, group)| group).collect(),
             chosen,
             reason: decision.reason.to_string(),
+            mapped: None,
+        })
+    }
+
+    /// The same for a flow to a custom routing accelerator. A denied flow is explained too: errors are the others.
+    fn explain_mapped(&self, accelerator: CustomRoutingIndex, flow: &Flow) -> Result<RouteExplanation, Refusal> {
+        let refusal = match self.destination(accelerator, flow) {
+            Ok(_) => None,
+            Err(refusal @ Refusal::Denied) => Some(refusal),
+            Err(refusal) => return Err(refusal),
+        };
+        let destination = self.mapping(accelerator).destination(flow.destination.port());
+        let reason = match (destination, refusal) {
+            (None, _) => "no subnet holds the port",
+            (Some(d), Some(_)) if d.state == TrafficState::Deny => "traffic to the destination is denied",
+            (Some(_), Some(_)) => "the destination does not speak the protocol",
+            (Some(_), None) => "the port leads there",
+        };
+        let destination = destination.map(|d| MappedDestination {
+            region: d.allocation.region.to_string(),
+            endpoint_id: d.allocation.subnet.to_string(),
+            address: d.address,
+            protocols: d.protocols.names().into_iter().map(str::to_owned).collect(),
+            state: d.state.name().to_owned(),
+        });
+        let located = self.atlas.locate(flow.client.ip());
+        let pop = self.pop_of(located.place_index);
+        let at = &self.atlas.pops()[pop.0];
+        Ok(RouteExplanation {
+            client: flow.client.ip(),
+            place: located.place.to_string(),
+            place_origin: format!("{:?}", located.origin).to_lowercase(),
+            pop: at.code.to_string(),
+            pop_city: at.city.to_string(),
+            client_to_pop_ms: self.atlas.client_to_pop_ms(located.place_index, pop),
+            accelerator: self.snapshot.custom_routing_accelerator(accelerator).name.to_string(),
+            destination: flow.destination,
+            groups: Vec::new(),
+            chosen: None,
+            reason: reason.to_owned(),
+            mapped: Some(MappedPort { destination, refusal: refusal.map(|r| r.name().to_owned()) }),
         })
     }
 

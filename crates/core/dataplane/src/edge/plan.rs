@@ -3,17 +3,39 @@ use std::sync::{Arc, OnceLock};
 
 use perigee_balance::Seed;
 use perigee_geo::{Atlas, PopIndex};
-use perigee_model::{AcceleratorIndex, AcceleratorListener, Snapshot};
+use perigee_model::{AcceleratorIndex, AcceleratorListener, AcceleratorName, CustomRoutingIndex, Snapshot};
 use perigee_steering::{Flow, GroupOrder, Trees};
 
 use super::Refusal;
+use super::custom_routing::Mappings;
+
+/// An accelerator of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AcceleratorRef {
+    /// A standard one, which chooses endpoints.
+    Standard(AcceleratorIndex),
+    /// A custom routing one, whose ports lead to fixed destinations.
+    CustomRouting(CustomRoutingIndex),
+}
+
+impl AcceleratorRef {
+    /// The accelerator's name in `snapshot`.
+    pub fn name(self, snapshot: &Snapshot) -> &AcceleratorName {
+        match self {
+            Self::Standard(index) => &snapshot.accelerator(index).name,
+            Self::CustomRouting(index) => &snapshot.custom_routing_accelerator(index).name,
+        }
+    }
+}
 
 /// What is the same for every flow of one configuration and one atlas, worked out once and shared by all views that
 /// differ in health alone.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Static addresses in order, with their accelerators.
-    addresses: Box<[(IpAddr, AcceleratorIndex)]>,
+    addresses: Box<[(IpAddr, AcceleratorRef)]>,
+    /// Of the custom routing accelerators.
+    pub(super) mappings: Mappings,
     accelerators: Box<[AcceleratorPlan]>,
     /// Made when first asked for: tables of the whole address space, which only a DNS server needs.
     trees: OnceLock<Arc<Trees>>,
@@ -27,11 +49,17 @@ struct AcceleratorPlan {
 }
 
 impl Plan {
-    pub(super) fn new(snapshot: &Snapshot, atlas: &Atlas) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, atlas: &Atlas, mappings: Mappings) -> Self {
         let indices = (0..snapshot.accelerators.len()).map(AcceleratorIndex);
-        let mut addresses: Vec<(IpAddr, AcceleratorIndex)> = indices
-            .flat_map(|index| snapshot.accelerator(index).addresses.iter().map(move |address| (*address, index)))
-            .collect();
+        let standard = indices.flat_map(|index| {
+            let of_one = snapshot.accelerator(index).addresses.iter();
+            of_one.map(move |address| (*address, AcceleratorRef::Standard(index)))
+        });
+        let custom = snapshot.custom_routing_accelerators.iter().enumerate().flat_map(|(i, accelerator)| {
+            let index = AcceleratorRef::CustomRouting(CustomRoutingIndex(i));
+            accelerator.addresses.map(|address| (address.into(), index))
+        });
+        let mut addresses: Vec<(IpAddr, AcceleratorRef)> = standard.chain(custom).collect();
         addresses.sort_unstable();
         addresses.dedup_by_key(|(address, _)| *address);
         let pops = || (0..atlas.pops().len()).map(PopIndex);
@@ -42,14 +70,21 @@ impl Plan {
             });
             AcceleratorPlan { seed: Seed::derive(accelerator.name.as_str()), orders: orders.collect() }
         });
-        Self { addresses: addresses.into(), accelerators: accelerators.collect(), trees: OnceLock::new() }
+        let (addresses, accelerators) = (addresses.into(), accelerators.collect());
+        Self { addresses, mappings, accelerators, trees: OnceLock::new() }
     }
 
-    /// The accelerator and listener of the flow's address, protocol and port. Errors: there is none, or it is disabled.
+    /// The accelerator of an address; none when it is nobody's.
+    pub(super) fn accelerator_at(&self, address: IpAddr) -> Option<AcceleratorRef> {
+        let at = self.addresses.binary_search_by_key(&address, |(a, _)| *a).ok()?;
+        Some(self.addresses[at].1)
+    }
+
+    /// The standard accelerator and listener of the flow's address, protocol and port. Errors: there is none, or it is disabled.
     pub(super) fn listener(&self, snapshot: &Snapshot, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
-        let address = flow.destination.ip();
-        let at = self.addresses.binary_search_by_key(&address, |(a, _)| *a).map_err(|_| Refusal::NoListener)?;
-        let index = self.addresses[at].1;
+        let Some(AcceleratorRef::Standard(index)) = self.accelerator_at(flow.destination.ip()) else {
+            return Err(Refusal::NoListener);
+        };
         let accelerator = snapshot.accelerator(index);
         if !accelerator.enabled {
             return Err(Refusal::Disabled);

@@ -9,8 +9,9 @@ use perigee_steering::{
     load_balancer_addresses,
 };
 
+use super::custom_routing::Mappings;
 use super::plan::Plan;
-use super::{Connection, Refusal};
+use super::{AcceleratorRef, Connection, Refusal};
 
 /// What the front tier decides on at one moment: configuration, geography and health, all of one instant.
 #[derive(Clone, Debug)]
@@ -31,8 +32,19 @@ pub struct EdgeView {
 }
 
 impl EdgeView {
-    pub(super) fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, health: View, pop: Option<PopIndex>) -> Self {
-        let plan = Arc::new(Plan::new(&snapshot, &atlas));
+    /// A view whose custom routing accelerators are mapped as in `before`, as far as they were there.
+    pub(super) fn new(
+        snapshot: Arc<Snapshot>,
+        atlas: Arc<Atlas>,
+        health: View,
+        pop: Option<PopIndex>,
+        before: Option<&Self>,
+    ) -> Self {
+        let mappings = match before {
+            Some(view) => view.mappings().after(&view.snapshot, &snapshot),
+            None => Mappings::new(&snapshot),
+        };
+        let plan = Arc::new(Plan::new(&snapshot, &atlas, mappings));
         Self { snapshot, atlas, health, pop, dead_pops: Vec::new(), plan, tree_states: OnceLock::new() }
     }
 
@@ -104,7 +116,17 @@ impl EdgeView {
         self.pop.unwrap_or_else(|| self.pop_of(self.atlas.locate(client).place_index))
     }
 
-    /// The accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
+    /// The accelerator of an address; none when it is nobody's.
+    pub fn accelerator_at(&self, address: IpAddr) -> Option<AcceleratorRef> {
+        self.plan.accelerator_at(address)
+    }
+
+    /// The maps of the custom routing accelerators.
+    pub(super) fn mappings(&self) -> &Mappings {
+        &self.plan.mappings
+    }
+
+    /// The standard accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
     pub fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         self.plan.listener(&self.snapshot, flow)
     }

@@ -54,6 +54,7 @@ fn explanation() -> Explanation {
                 address: ([127, 0, 1, 1], 8080).into(),
             }),
             reason: "the closest group takes it".into(),
+            mapped: None,
         },
         request: Some(BalancerTrace {
             rules: vec![

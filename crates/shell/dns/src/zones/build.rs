@@ -7,7 +7,7 @@ use perigee_model::{AcceleratorIndex, LoadBalancerIndex, PolicyNameIndex, Snapsh
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use hickory_proto::rr::rdata::PTR;
+use hickory_proto::rr::rdata::{A, PTR};
 use hickory_proto::rr::{RData, RecordType};
 
 use super::master_file::{self, Sets, reverse_key};
@@ -69,6 +69,7 @@ pub(super) fn build(snapshot: &Snapshot, name_server: &[IpAddr]) -> (Parts, Vec<
     for draft in drafts.iter_mut().flatten() {
         made::add(snapshot, draft, name_server);
     }
+    add_custom_routing_names(snapshot, &mut drafts);
     add_reverse_names(snapshot, &mut drafts, &by_origin);
     add_inner_delegations(&mut drafts, &by_origin);
 
@@ -144,14 +145,32 @@ fn add_policy_names(snapshot: &Snapshot, drafts: &mut [Option<Draft>], problems:
     }
 }
 
+/// The static addresses of custom routing accelerators, below `accelerator` like those of standard ones. Nothing decides
+/// about them, so they are plain records; a zone file that has addresses there keeps its own.
+fn add_custom_routing_names(snapshot: &Snapshot, drafts: &mut [Option<Draft>]) {
+    let Some(Some(draft)) = drafts.first_mut() else { return };
+    let ttl_s = super::seconds(snapshot.dns.accelerator_ttl);
+    for accelerator in &snapshot.custom_routing_accelerators {
+        let Some(key) = key_of_text(&format!("{}.accelerator", accelerator.name)) else { continue };
+        if key.len() + draft.key.len() > super::wire_name::MAX_NAME {
+            continue;
+        }
+        let data = accelerator.addresses.iter().map(|address| RData::A(A(*address))).collect();
+        draft.supply(&key, StoredSet { record_type: RecordType::A, ttl_s, data });
+    }
+}
+
 /// PTR of the accelerators' addresses, where a zone covers them and says nothing else (`spec/dns.md` section 1, R4).
 fn add_reverse_names(snapshot: &Snapshot, drafts: &mut [Option<Draft>], by_origin: &Map<ZoneIndex>) {
     let origin = key_of_text(&snapshot.dns.origin).unwrap_or_default();
-    for accelerator in &snapshot.accelerators {
-        let Some(name) = key_of_text(&format!("{}.accelerator", accelerator.name)) else { continue };
+    let standard = snapshot.accelerators.iter().map(|a| (&a.name, a.addresses.to_vec()));
+    let custom = snapshot.custom_routing_accelerators.iter();
+    let custom = custom.map(|a| (&a.name, a.addresses.map(IpAddr::from).to_vec()));
+    for (name, addresses) in standard.chain(custom) {
+        let Some(name) = key_of_text(&format!("{name}.accelerator")) else { continue };
         let name = name_of(&[&name[..], &origin[..]].concat());
-        for address in &accelerator.addresses {
-            let Some(key) = reverse_key(*address) else { continue };
+        for address in addresses {
+            let Some(key) = reverse_key(address) else { continue };
             let Some((index, at)) = zone_above(&key, by_origin, 0) else { continue };
             let Some(Some(draft)) = drafts.get_mut(index.0) else { continue };
             let ttl_s = super::seconds(snapshot.dns.accelerator_ttl);

@@ -375,6 +375,25 @@ fn accelerators_have_reverse_names_where_a_zone_covers_them() {
 }
 
 #[test]
+fn a_custom_routing_accelerator_has_its_addresses_under_its_name_and_back() {
+    let world = World::with(|snapshot| {
+        snapshot.custom_routing_accelerators.push(perigee_model::CustomRoutingAccelerator {
+            name: perigee_model::AcceleratorName::new("game"),
+            addresses: [[127, 75, 2, 7].into(), [127, 99, 84, 1].into()],
+            enabled: true,
+            listeners: vec![],
+        });
+    });
+    assert_eq!(perigee_dns::check_zones(&world.edge.view().snapshot), []);
+    let responder = world.responder();
+    let mut got = addresses(&ask(&responder, &query("game.accelerator.perigee.test", A)));
+    got.sort_unstable();
+    assert_eq!(got.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.75.2.7", "127.99.84.1"]);
+    let expected = "an 7.2.75.127.in-addr.arpa. 300 PTR game.accelerator.perigee.test.";
+    assert_says(&responder, "7.2.75.127.in-addr.arpa", PTR, &["NOERROR aa", expected]);
+}
+
+#[test]
 fn a_file_adds_to_the_built_in_zone_whose_serial_stays_the_generation() {
     let world = World::with(|snapshot| {
         add_zone(snapshot, "x.test", "@ 60 SOA a b 99 1 2 3 20\n@ 60 TXT \"x\"\napp 60 TXT \"y\"\n");

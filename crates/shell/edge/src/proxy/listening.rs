@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::PoisonError;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -117,16 +117,16 @@ fn check_files(sockets: usize) -> io::Result<()> {
 
 /// Every TCP address and port of the enabled accelerators, with its network zone.
 fn wanted(snapshot: &Snapshot) -> BTreeMap<SocketAddr, usize> {
-    let mut wanted = BTreeMap::new();
-    for accelerator in snapshot.accelerators.iter().filter(|a| a.enabled) {
-        let listeners = accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
-        for port in listeners.flat_map(|l| &l.port_ranges).flat_map(|r| r.from_port..=r.to_port) {
-            for (position, address) in accelerator.addresses.iter().enumerate() {
-                wanted.insert(SocketAddr::new(*address, port), position % crate::hosts::ZONES);
-            }
-        }
-    }
-    wanted
+    let zones: BTreeMap<IpAddr, usize> = (snapshot.accelerators.iter())
+        .flat_map(|a| a.addresses.iter().copied().enumerate())
+        .chain(snapshot.custom_routing_accelerators.iter().flat_map(|a| {
+            let of = |(position, address): (usize, &Ipv4Addr)| (position, IpAddr::from(*address));
+            a.addresses.iter().enumerate().map(of)
+        }))
+        .map(|(position, address)| (address, position % crate::hosts::ZONES))
+        .collect();
+    let zone = |address: &SocketAddr| zones.get(&address.ip()).copied().unwrap_or_default();
+    snapshot.edge_sockets(TransportProtocol::Tcp).map(|address| (address, zone(&address))).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use perigee_dataplane::Refusal;
 use perigee_net::Fault;
 use perigee_steering::Flow as Route;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -99,7 +100,10 @@ impl Worker {
             }
         };
         self.count_refusal(peer, destination, refused);
-        socket::reset(client);
+        // What is denied gets no answer: its connection just ends.
+        if refused != Refusal::Denied.name() {
+            socket::reset(client);
+        }
     }
 
     /// Makes a listener do as its zone's fault says, or lets it rest and tries again.

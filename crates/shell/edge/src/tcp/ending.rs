@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perigee_dataplane::AcceleratorRef;
 use perigee_net::Fault;
 use perigee_steering::Flow as Tuple;
 use rustix::event::epoll::EventFlags;
@@ -34,7 +35,13 @@ impl Worker {
             (connection.accelerator(), reached.candidate.client_ip_preservation);
         // Known to the node before the client's first byte is; a greeting tells by itself.
         let is_asked = !reached.is_greeted && common.crossings.is_read();
-        let is_logged = !client_ip_preservation && view.snapshot.accelerator(accelerator).flow_logs.is_some();
+        // Flows of custom routing accelerators are in no metric or log of the original's (docs/differences.md).
+        let standard = match accelerator {
+            AcceleratorRef::Standard(index) => Some(index),
+            AcceleratorRef::CustomRouting(_) => None,
+        };
+        let has_logs = standard.is_some_and(|index| view.snapshot.accelerator(index).flow_logs.is_some());
+        let is_logged = !client_ip_preservation && has_logs;
         let source = if is_asked || is_logged { socket::local_addr(&reached.socket) } else { None };
         let enter = |source| {
             let pop = way.pop.as_str().into();
@@ -45,16 +52,18 @@ impl Worker {
         relay.note(Side::Endpoint, reached.seen);
         way.new_flows.inc();
         common.shares.note(self.number, &way.region, *now);
-        let metered = meter.started(&FlowStart {
-            view,
-            accelerator,
-            listener: connection.listener(),
-            region: reached.candidate.region,
-            pop: connection.pop(),
-            flow: Tuple::tcp(flow.peer, flow.destination),
-            endpoint: reached.candidate.address,
-            client_ip_preservation,
-            source,
+        let metered = standard.map(|accelerator| {
+            meter.started(&FlowStart {
+                view,
+                accelerator,
+                listener: connection.listener(),
+                region: reached.candidate.region,
+                pop: connection.pop(),
+                flow: Tuple::tcp(flow.peer, flow.destination),
+                endpoint: reached.candidate.address,
+                client_ip_preservation,
+                source,
+            })
         });
         let joined = Joined {
             endpoint: reached.socket,
@@ -116,7 +125,9 @@ impl Worker {
         let (bytes_in, bytes_out) = joined.relay.moved();
         self.bytes_in.inc_by(bytes_in);
         self.bytes_out.inc_by(bytes_out);
-        joined.metered.ended(&tcp_totals(&flow.client, bytes_in, bytes_out), end);
+        if let Some(metered) = joined.metered {
+            metered.ended(&tcp_totals(&flow.client, bytes_in, bytes_out), end);
+        }
         joined.relay.release(&mut self.pool);
         match end {
             FlowEnd::Closed => {}
@@ -196,7 +207,7 @@ impl Worker {
         }
         let Stage::Dialing(dial) = &mut flow.stage else { return };
         if !dial.has_begun() {
-            let route = perigee_steering::Flow { client: flow.peer, destination: flow.destination };
+            let route = Tuple::tcp(flow.peer, flow.destination);
             match self.view.load().open(route, self.now) {
                 Ok(connection) => **dial = Dial::new(connection, route),
                 Err(refusal) => return self.refuse(index, refusal.name()),

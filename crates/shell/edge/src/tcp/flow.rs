@@ -48,7 +48,9 @@ impl Flow {
     pub(super) fn report(&mut self) {
         let Stage::Joined(joined) = &mut self.stage else { return };
         let (bytes_in, bytes_out) = joined.relay.moved();
-        joined.metered.progressed(&tcp_totals(&self.client, bytes_in, bytes_out));
+        if let Some(metered) = &mut joined.metered {
+            metered.progressed(&tcp_totals(&self.client, bytes_in, bytes_out));
+        }
     }
 }
 

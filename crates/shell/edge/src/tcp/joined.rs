@@ -18,8 +18,8 @@ pub(super) struct Joined {
     /// When it ends whatever the client does; only while the edge drains.
     pub(super) closes_at: Option<Instant>,
     pub(super) idle: std::time::Duration,
-    /// Tells metrics and flow logs.
-    pub(super) metered: MeteredFlow,
+    /// Tells metrics and flow logs; none of a custom routing accelerator's.
+    pub(super) metered: Option<MeteredFlow>,
     /// Known to the node as long as the flow is; of edges and nodes of one process.
     pub(super) _crossing: Option<Box<Crossing>>,
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use perigee_dataplane::Connection;
+use perigee_dataplane::{AcceleratorRef, Connection};
 use perigee_steering::Candidate;
 use prometheus_client::metrics::counter::Counter;
 
@@ -15,7 +15,7 @@ pub(super) struct Routes {
 }
 
 /// Accelerator, region and point of presence.
-type Key = (usize, usize, usize);
+type Key = (AcceleratorRef, usize, usize);
 
 /// What flows of one way have in common.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ impl Routes {
             self.known.clear();
         }
         let accelerator = connection.accelerator();
-        let key = (accelerator.0, candidate.region.0, pop.0);
+        let key = (accelerator, candidate.region.0, pop.0);
         self.known.entry(key).or_insert_with(|| {
             let labels = FlowLabels {
-                accelerator: snapshot.accelerator(accelerator).name.to_string(),
+                accelerator: accelerator.name(snapshot).to_string(),
                 pop: view.atlas.pops()[pop.0].code.to_string(),
                 region: snapshot.region(candidate.region).code.to_string(),
             };

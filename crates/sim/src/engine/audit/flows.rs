@@ -103,7 +103,7 @@ impl Engine<'_> {
             RouteReason::Failover => audit.counts.add(Reached::Failovers, 1),
             RouteReason::FailOpen => audit.counts.add(Reached::EdgeFailOpens, 1),
             RouteReason::Dial => audit.counts.add(Reached::DialsPassedOn, 1),
-            RouteReason::Closest | RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint => {}
+            RouteReason::Closest | RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint | RouteReason::Mapped => {}
         }
         audit.calm_flow(now, &flow, connection);
     }

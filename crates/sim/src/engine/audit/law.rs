@@ -56,6 +56,7 @@ pub(crate) fn judge(grounds: &Grounds<'_>, chosen: usize, reason: RouteReason) -
         }
         RouteReason::FailOpen => wrong("it is healthy"),
         RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint => wrong("it is an endpoint"),
+        RouteReason::Mapped => wrong("nothing maps it"),
         RouteReason::Closest | RouteReason::Dial => Ok(()),
     }
 }
