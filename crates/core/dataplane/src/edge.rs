@@ -248,5 +248,4 @@ impl Edge {
 }
 
 #[cfg(test)]
-#[path = "edge/tests.rs"]
 mod tests;

@@ -50,6 +50,16 @@ pub struct ProbedView {
 }
 
 impl ProbedView {
+    /// The view with `groups` as those of one listener.
+    #[must_use]
+    pub fn with_listener(mut self, accelerator: AcceleratorIndex, listener: usize, groups: Vec<GroupHealth>) -> Self {
+        let count = groups.len();
+        for (group, health) in groups.into_iter().enumerate() {
+            self.put((accelerator.0, listener, group), count, health);
+        }
+        self
+    }
+
     /// Puts a group in its place; its listener has `groups` of them.
     pub(crate) fn put(
         &mut self,

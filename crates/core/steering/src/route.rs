@@ -241,5 +241,4 @@ impl<'a> Router<'a> {
 }
 
 #[cfg(test)]
-#[path = "route/tests.rs"]
 mod tests;

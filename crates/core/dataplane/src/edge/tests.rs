@@ -1,3 +1,5 @@
+mod endpoints;
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
