@@ -193,6 +193,28 @@ impl Stack {
         .collect()
     }
 
+    fn custom_routing_status(&self) -> Vec<CustomRoutingStatus> {
+        let Some(front) = &self.front else { return Vec::new() };
+        let view = front.view();
+        let accelerators = view.snapshot.custom_routing_accelerators.iter().enumerate();
+        let subnets = accelerators.flat_map(|(i, accelerator)| {
+            let allocations = view.mapping(CustomRoutingIndex(i)).allocations().iter();
+            allocations.map(move |allocation| CustomRoutingStatus {
+                accelerator: accelerator.name.to_string(),
+                enabled: accelerator.enabled,
+                region: allocation.region.to_string(),
+                endpoint_id: allocation.subnet.to_string(),
+                cidr: allocation.cidr.to_string(),
+                ports: (allocation.blocks().iter())
+                    .map(|block| format!("{}-{}", block.ports.from_port, block.ports.to_port))
+                    .collect(),
+                destinations: allocation.len(),
+                allowed: allocation.allowed(),
+            })
+        });
+        subnets.collect()
+    }
+
     fn endpoint_status(&self) -> Vec<EndpointStatus> {
         let Some(front) = self.front.as_ref().filter(|_| self.proxy.is_some()) else { return Vec::new() };
         let view = front.view();
@@ -223,28 +245,6 @@ impl Stack {
             }
         }
         endpoints
-    }
-
-    fn custom_routing_status(&self) -> Vec<CustomRoutingStatus> {
-        let Some(front) = &self.front else { return Vec::new() };
-        let view = front.view();
-        let accelerators = view.snapshot.custom_routing_accelerators.iter().enumerate();
-        let subnets = accelerators.flat_map(|(i, accelerator)| {
-            let allocations = view.mapping(CustomRoutingIndex(i)).allocations().iter();
-            allocations.map(move |allocation| CustomRoutingStatus {
-                accelerator: accelerator.name.to_string(),
-                enabled: accelerator.enabled,
-                region: allocation.region.to_string(),
-                endpoint_id: allocation.subnet.to_string(),
-                cidr: allocation.cidr.to_string(),
-                ports: (allocation.blocks().iter())
-                    .map(|block| format!("{}-{}", block.ports.from_port, block.ports.to_port))
-                    .collect(),
-                destinations: allocation.len(),
-                allowed: allocation.allowed(),
-            })
-        });
-        subnets.collect()
     }
 
     fn check_status(&self) -> Vec<CheckStatus> {
