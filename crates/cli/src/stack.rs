@@ -287,6 +287,13 @@ impl Stack {
             if !unknown.is_empty() {
                 return Err(unknown.join(", "));
             }
+            // Where flows are carried: until its first probe has come back an endpoint gets none.
+            let unprobed = |known: &perigee_health::ProbedHealth| {
+                known.measured == perigee_health::HealthState::Initial && known.failure.is_none()
+            };
+            if self.proxy.is_some() && view.health.probed.endpoints().any(unprobed) {
+                return Err("instances and elastic IPs are in their first probes".to_owned());
+            }
             // A whole stack in one process is ready when its own regions are: until then everything fails open.
             if self.parts.nodes.is_some() {
                 let initial =

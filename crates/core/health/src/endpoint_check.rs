@@ -11,7 +11,7 @@ use perigee_model::{AcceleratorName, EndpointTarget, Instant, RegionCode, Snapsh
 
 use crate::fail_back::{FailBack, Offer};
 use crate::{Evidence, Forced, GroupHealth, HealthState, LoadBalancerHealth, ProbeFailure, ProbedHealth, ProbedView};
-use layout::{Wanted, wanted};
+use layout::{Place, Wanted, wanted};
 use watched::Watched;
 
 /// A probed endpoint in a group, by what stays the same over generations.
@@ -71,8 +71,7 @@ pub struct EndpointChecks {
 /// An endpoint group that has probed endpoints.
 #[derive(Clone, Debug)]
 struct Group {
-    /// Positions of accelerator, listener and group in the snapshot.
-    place: (usize, usize, usize),
+    place: Place,
     /// By position in the group; positions in `watched`, none for load balancers.
     endpoints: Vec<Option<usize>>,
     fail_back: FailBack,

@@ -50,6 +50,11 @@ pub struct ProbedView {
 }
 
 impl ProbedView {
+    /// Every probed endpoint of every group.
+    pub fn endpoints(&self) -> impl Iterator<Item = &ProbedHealth> {
+        self.accelerators.iter().flatten().flatten().flat_map(|group| group.endpoints.iter().flatten())
+    }
+
     /// The view with `groups` as those of one listener.
     #[must_use]
     pub fn with_listener(mut self, accelerator: AcceleratorIndex, listener: usize, groups: Vec<GroupHealth>) -> Self {

@@ -323,3 +323,72 @@ fn problems_beyond_the_limit_are_counted() {
     let problems = Layers::from_strings(Some(&main), &[]).load().unwrap_err();
     assert!(problems.iter().count() <= perigee_config::MAX_PROBLEMS + 1);
 }
+
+#[test]
+fn a_dual_stack_accelerator_has_four_addresses_and_endpoints_of_every_type_have_what_their_type_has() {
+    use perigee_model::{EndpointTarget, ProbeProtocol};
+    let region = r#"
+[[zones]]
+name = "eu-central-1a"
+[load_balancers.web]
+ip_address_type = "dualstack"
+nodes = [{ zone = "eu-central-1a", address = "10.1.1.1", ipv6 = "fd00:1::1" }]
+[[load_balancers.web.listeners]]
+protocol = "HTTP"
+port = 80
+default_actions = [{ type = "forward", target_group = "t" }]
+[target_groups.t]
+port = 8000
+targets = [{ id = "10.1.1.10", availability_zone = "eu-central-1a" }]
+[instances.i-0123456789abcdef0]
+address = "10.1.1.20"
+ipv6 = "fd00:1::20"
+[elastic_ips.eipalloc-01234567]
+address = "10.1.1.30"
+"#;
+    let main = r#"
+[accelerators.dual]
+ip_address_type = "DUAL_STACK"
+addresses = ["127.75.2.9", "127.99.83.9", "fd75::1", "fd99::1"]
+[[accelerators.dual.listeners]]
+port_ranges = [{ from_port = 80, to_port = 90 }]
+[[accelerators.dual.listeners.endpoint_groups]]
+region = "eu-central-1"
+endpoints = [{ endpoint_id = "web" }, { endpoint_id = "i-0123456789abcdef0", client_ip_preservation_enabled = true }]
+[accelerators.plain]
+addresses = ["127.75.2.8", "127.99.83.8"]
+[[accelerators.plain.listeners]]
+port_ranges = [{ from_port = 443, to_port = 443 }]
+[[accelerators.plain.listeners.endpoint_groups]]
+region = "eu-central-1"
+health_check_protocol = "HTTP"
+health_check_path = "/up"
+health_check_interval_ms = 250
+threshold_count = 2
+endpoints = [{ endpoint_id = "i-0123456789abcdef0", weight = 1 }, { endpoint_id = "eipalloc-01234567" }, { endpoint_id = "web", client_ip_preservation_enabled = false }]
+"#;
+    let s = accepted(Layers::from_strings(Some(main), &[("eu-central-1", region)])).snapshot;
+    let [dual, plain] = &s.accelerators[..] else { panic!("{:?}", s.accelerators) };
+    assert_eq!(dual.addresses[..], [ip("127.75.2.9"), ip("127.99.83.9"), ip("fd75::1"), ip("fd99::1")]);
+    assert!(dual.is_dual_stack() && !plain.is_dual_stack());
+    assert!(s.load_balancers[0].is_dual_stack());
+    assert_eq!(s.instances[0].ipv6.map(std::net::IpAddr::V6), Some(ip("fd00:1::20")));
+    let group = &dual.listeners[0].endpoint_groups[0];
+    assert_eq!((group.health_check.protocol, group.health_check.port), (ProbeProtocol::Tcp, 80), "the first port");
+    assert!(group.endpoints.iter().all(|e| e.client_ip_preservation && s.has_ipv6(e.target)));
+    let group = &plain.listeners[0].endpoint_groups[0];
+    let check = &group.health_check;
+    assert_eq!((check.protocol, check.port, check.path.as_str()), (ProbeProtocol::Http, 443, "/up"));
+    assert_eq!((check.interval.as_millis(), check.threshold_count.get()), (250, 2));
+    let kinds: Vec<(&str, &str, bool)> =
+        group.endpoints.iter().map(|e| (e.target.kind(), s.endpoint_id(e.target), e.client_ip_preservation)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("instance", "i-0123456789abcdef0", true),
+            ("elastic IP", "eipalloc-01234567", false),
+            ("load balancer", "web", false),
+        ]
+    );
+    assert!(matches!(group.endpoints[1].target, EndpointTarget::ElasticIp(_)));
+}

@@ -5,12 +5,15 @@ use perigee_model::{Accelerator, AcceleratorListener, EndpointGroup, EndpointTar
 
 use super::EndpointKey;
 
+/// Positions of accelerator, listener and group in a snapshot.
+pub(super) type Place = (usize, usize, usize);
+
 /// What is to be probed of a snapshot.
 pub(super) struct Wanted {
     /// Every endpoint with what it is asked.
     pub(super) endpoints: BTreeMap<EndpointKey, EndpointCheck>,
     /// Every group that has one: its place, and by position in the group the endpoint's key, none for load balancers.
-    pub(super) groups: Vec<((usize, usize, usize), Vec<Option<EndpointKey>>)>,
+    pub(super) groups: Vec<(Place, Vec<Option<EndpointKey>>)>,
 }
 
 /// Finds the probed endpoints of a snapshot.

@@ -8,7 +8,7 @@ use perigee_model::dns::{
     BranchKey, GeoLocation, HostedZone, Policy, PolicyBranch, PolicyGroup, PolicyNode, PolicyRecord, RecordTarget,
     WeightedDraw,
 };
-use perigee_model::{LatencyName, PolicyNodeIndex, RegionIndex, Snapshot};
+use perigee_model::{LatencyName, LoadBalancerNode, PolicyNodeIndex, RegionIndex, Snapshot};
 
 use super::located::{Located, LocatedKey};
 use super::node::{Branch, Choice, Node, Rule, Tree, What};
@@ -145,17 +145,17 @@ impl Builder<'_> {
                 })
             }
             RecordTarget::Addresses(addresses) => {
-                let kinds = others | kinds_of(addresses.iter());
+                let kinds = others | kinds_of(addresses.iter().copied());
                 self.answer(leaf(record.target.clone(), record.ttl, None), kinds, None)
             }
             RecordTarget::LoadBalancer(lb) => {
                 let balancer = self.snapshot.load_balancer(*lb);
-                let kinds = others | kinds_of(balancer.nodes.iter().map(|n| &n.address));
+                let kinds = others | kinds_of(balancer.nodes.iter().flat_map(LoadBalancerNode::addresses));
                 let leaf = leaf(record.target.clone(), dns.load_balancer_ttl, Some(balancer.region));
                 self.answer(leaf, kinds, Some(*lb))
             }
             RecordTarget::Accelerator(accelerator) => {
-                let kinds = others | kinds_of(self.snapshot.accelerator(*accelerator).addresses.iter());
+                let kinds = others | kinds_of(self.snapshot.accelerator(*accelerator).addresses.iter().copied());
                 self.answer(leaf(record.target.clone(), dns.accelerator_ttl, None), kinds, None)
             }
             RecordTarget::Name(_) => {
@@ -276,7 +276,7 @@ impl Builder<'_> {
                 region: Some(RegionIndex(position)),
                 record: None,
             };
-            let kinds = kinds_of(self.snapshot.load_balancer(lb).nodes.iter().map(|n| &n.address));
+            let kinds = kinds_of(self.snapshot.load_balancer(lb).nodes.iter().flat_map(LoadBalancerNode::addresses));
             let node = self.answer(leaf, kinds, Some(lb));
             let id = region.code.as_str().into();
             branches.push(Branch { node, id, weight: 0, check: None, evaluate: true, origin: position as u16 });
@@ -318,7 +318,7 @@ fn proximity(key: &BranchKey) -> ([u64; 2], i8) {
     }
 }
 
-fn kinds_of<'a>(addresses: impl Iterator<Item = &'a IpAddr>) -> u64 {
-    let kind = |address: &IpAddr| if address.is_ipv4() { RecordKind::A } else { RecordKind::AAAA };
+fn kinds_of(addresses: impl Iterator<Item = IpAddr>) -> u64 {
+    let kind = |address: IpAddr| if address.is_ipv4() { RecordKind::A } else { RecordKind::AAAA };
     addresses.fold(0, |mask, address| mask | kind(address).bit())
 }

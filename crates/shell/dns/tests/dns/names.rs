@@ -234,3 +234,20 @@ fn a_new_snapshot_brings_its_names_at_once() {
     let soa = ask(&responder, &query("perigee.test", SOA)).answers[0].data.to_string();
     assert!(soa.contains(" 2 "), "the serial is the generation: {soa}");
 }
+
+#[test]
+fn a_dual_stack_accelerator_and_load_balancer_answer_both_families() {
+    let world = World::with(|snapshot| {
+        snapshot.accelerators[0].addresses.extend(["fd75::1", "fd99::1"].map(|a| a.parse::<IpAddr>().unwrap()));
+        for (i, node) in snapshot.load_balancers[1].nodes.iter_mut().enumerate() {
+            node.ipv6 = Some(format!("fd82::{}", i + 1).parse().unwrap());
+        }
+    });
+    let responder = world.responder();
+    let both = |name: &str| [A, AAAA].map(|kind| addresses(&ask(&responder, &query(name, kind))));
+    assert_eq!(both("shop.accelerator.perigee.test")[1], ["fd75::1", "fd99::1"]);
+    assert_eq!(both("shop.accelerator.perigee.test")[0].len(), 2);
+    assert_eq!(both("shop.ap-northeast-2.elb.perigee.test")[1], ["fd82::1", "fd82::2"]);
+    assert_eq!(both("app.perigee.test")[0], SEOUL_NODES);
+    assert_eq!(both("app.perigee.test")[1], ["fd82::1", "fd82::2"]);
+}

@@ -59,7 +59,7 @@ impl Lab {
         let (crossings, pops) = (Crossings::default(), Arc::new(PopHosts::default()));
         let metrics = Metrics::register(&mut registry);
         let proxy = Proxy::start(front.clone(), pops, crossings, metrics, clock, shutdown.clone()).await.unwrap();
-        let lab = Self { front, proxy: proxy, shutdown, servers, entry: SocketAddr::new(entry, port), registry };
+        let lab = Self { front, proxy, shutdown, servers, entry: SocketAddr::new(entry, port), registry };
         lab.until(|lab| lab.states() == [HealthState::Healthy; 2]).await;
         lab
     }
