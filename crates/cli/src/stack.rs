@@ -14,7 +14,7 @@ use perigee_admin::Admin;
 use perigee_config::{Config, Sources};
 use perigee_edge::{Front, PopHosts, Proxy};
 use perigee_model::{RegionCode, Snapshot};
-use perigee_net::{Clock, Crossings, Fault, Host, Shutdown};
+use perigee_net::{Clock, Crossings, DnsProber, Fault, Host, Names, Shutdown};
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 
@@ -117,6 +117,9 @@ impl Stack {
             tokio::spawn(machine.clone().run(Host::new("front"), process.clone()));
             if parts.edge {
                 let metrics = perigee_edge::Metrics::register(&mut registry);
+                let prober = DnsProber::new(Host::new("prober"), Names::of_the_system());
+                let probes = perigee_edge::EndpointMetrics::register(&mut registry);
+                tokio::spawn(machine.clone().run_endpoints(prober, probes, process.clone()));
                 let started =
                     Proxy::start(machine.clone(), pops.clone(), crossings, metrics, clock, entry.clone()).await;
                 proxy = Some(started.map_err(|e| e.to_string())?);

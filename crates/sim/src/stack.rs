@@ -6,10 +6,10 @@ use std::time::Duration;
 use perigee_geo::{TableRegion, Tables};
 use perigee_model::{
     Accelerator, AcceleratorListener, AcceleratorName, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
-    EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
-    LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Matcher, PortRange, ProbeProtocol,
-    Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex, TargetGroupName,
-    ThresholdCount, TrafficDial, Weight, ZoneName,
+    EdgeTiming, Endpoint, EndpointGroup, EndpointHealthCheck, EndpointTarget, HealthCheck, LatencyName, Limits,
+    ListenerProtocol, LoadBalancer, LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode,
+    Matcher, PortRange, ProbeProtocol, Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup,
+    TargetGroupIndex, TargetGroupName, TrafficDial, TransportProtocol, Weight, ZoneName,
 };
 
 use crate::{Scenario, StackShape};
@@ -45,11 +45,10 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
         groups.push(EndpointGroup {
             region: RegionIndex(i),
             traffic_dial: dial(region.code.as_str())?,
-            threshold_count: ThresholdCount::DEFAULT,
-            health_check_interval_s: 30,
+            health_check: EndpointHealthCheck::tcp(PORT),
             port_overrides: Vec::new(),
             endpoints: vec![Endpoint {
-                load_balancer: LoadBalancerIndex(i),
+                target: EndpointTarget::LoadBalancer(LoadBalancerIndex(i)),
                 weight: Weight::DEFAULT,
                 client_ip_preservation: true,
             }],
@@ -77,11 +76,14 @@ pub fn stack_of(shape: &StackShape, tables: &Tables) -> Result<Snapshot, String>
         regions: places.iter().map(Place::region).collect(),
         load_balancers: places.iter().map(Place::load_balancer).collect(),
         target_groups: places.iter().map(|p| p.target_group(shape)).collect(),
+        instances: Vec::new(),
+        elastic_ips: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
-            addresses: [[10, 255, 1, 1].into(), [10, 255, 2, 1].into()],
+            addresses: vec![[10, 255, 1, 1].into(), [10, 255, 2, 1].into()],
             enabled: true,
             listeners: vec![AcceleratorListener {
+                protocol: TransportProtocol::Tcp,
                 port_ranges: vec![PortRange { from_port: PORT, to_port: PORT }],
                 client_affinity: affinity,
                 endpoint_groups: groups,
@@ -126,6 +128,7 @@ impl<'a> Place<'a> {
         let node = |(i, zone): (usize, &ZoneName)| LoadBalancerNode {
             zone: zone.clone(),
             address: self.address(i, 1),
+            ipv6: None,
             status_port: 7070,
         };
         LoadBalancer {
@@ -175,6 +178,17 @@ impl<'a> Place<'a> {
 /// Times that neither the scenario nor the configuration's author chose follow the behaviour: where the behaviour
 /// changes, so do they. Errors: an unknown key of `[timing]`.
 pub(crate) fn settled(snapshot: &Snapshot, scenario: &Scenario) -> Result<Snapshot, String> {
+    let groups = snapshot.accelerators.iter().flat_map(|a| &a.listeners).flat_map(|l| &l.endpoint_groups);
+    if groups.flat_map(|g| &g.endpoints).any(|e| e.target.is_probed()) {
+        return Err(
+            "the configuration has instances or elastic IPs as endpoints; a virtual run plays load balancers alone"
+                .into(),
+        );
+    }
+    let mut listeners = snapshot.accelerators.iter().flat_map(|a| &a.listeners);
+    if listeners.next().is_some_and(|l| l.protocol != TransportProtocol::Tcp) {
+        return Err("the first accelerator's first listener is of UDP; a virtual run plays TCP alone".into());
+    }
     let mut snapshot = snapshot.clone();
     let behaviour = if scenario.behaviour == "aws" { Behaviour::Aws } else { Behaviour::Fast };
     let settings = &mut snapshot.settings;

@@ -23,6 +23,10 @@ pub(crate) async fn status(args: &args::Status) -> Result<(), String> {
         output::line("");
         output::line(load_balancers(&status));
     }
+    if !status.endpoints.is_empty() {
+        output::line("");
+        output::line(endpoints(&status));
+    }
     if !status.targets.is_empty() {
         output::line("");
         output::line(targets(&status));
@@ -75,6 +79,27 @@ fn load_balancers(status: &Status) -> String {
         ]
     });
     table(&["region", "load balancer", "measured", "forced", "effective", "share", "nodes"], rows.collect())
+}
+
+fn endpoints(status: &Status) -> String {
+    let rows = status.endpoints.iter().map(|e| {
+        let failure = e.failure.map_or_else(|| "-".to_owned(), |f| f.to_string());
+        let held = if e.held { "coming back" } else { "-" };
+        vec![
+            format!("{} {}", e.accelerator, e.listener),
+            e.region.clone(),
+            format!("{} {}", e.kind, e.id),
+            e.weight.to_string(),
+            state(e.measured),
+            e.forced.map_or_else(|| "-".to_owned(), |f| format!("{f:?}").to_lowercase()),
+            state(e.effective),
+            held.to_owned(),
+            failure,
+        ]
+    });
+    let columns =
+        ["listener", "region", "endpoint", "weight", "measured", "forced", "effective", "held", "last probe failed"];
+    table(&columns, rows.collect())
 }
 
 fn targets(status: &Status) -> String {

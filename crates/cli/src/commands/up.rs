@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -182,9 +183,12 @@ fn people(stack: &Stack, admin: &Admin) {
     let mut first = None;
     for accelerator in &snapshot.accelerators {
         let port = accelerator.listeners.first().and_then(|l| l.port_ranges.first()).map_or(0, |r| r.from_port);
-        let [a, b] = accelerator.addresses;
-        row(format!("accelerator {}", accelerator.name), format!("{a}:{port} and {b}:{port}"));
-        first.get_or_insert_with(|| format!("http://{a}:{port}/"));
+        let at: Vec<SocketAddr> = accelerator.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let listed: Vec<String> = at.iter().map(ToString::to_string).collect();
+        row(format!("accelerator {}", accelerator.name), listed.join(" and "));
+        if let Some(at) = at.first() {
+            first.get_or_insert_with(|| format!("http://{at}/"));
+        }
     }
     for lb in &snapshot.load_balancers {
         let region = snapshot.region(lb.region);

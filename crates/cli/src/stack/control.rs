@@ -167,9 +167,18 @@ impl Stack {
                 count += 1;
             }
         }
+        let instances = snapshot.instances.iter().map(|i| (i.region, i.id.as_str()));
+        let elastic_ips = snapshot.elastic_ips.iter().map(|e| (e.region, e.id.as_str()));
+        for (region, id) in instances.chain(elastic_ips) {
+            let region = &snapshot.region(region).code;
+            let is_meant = region.as_str() == what || format!("{region}/{id}") == what;
+            if is_meant && front.force_endpoint(region, id, forced) {
+                count += 1;
+            }
+        }
         if count == 0 {
             let message = format!(
-                "the operator's word is about regions, load balancers (region/name) and DNS health checks (check:NAME), not {what:?}"
+                "the operator's word is about regions, load balancers and endpoints (region/name) and DNS health checks (check:NAME), not {what:?}"
             );
             return Err(ControlError::Invalid(message));
         }

@@ -1,11 +1,12 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use perigee_admin::Explain;
 use perigee_config::Config;
 use perigee_dataplane::{Asked, Balancer, BalancerTrace, ChosenEndpoint, Edge, EdgeView, Explanation};
 use perigee_health::{GroupReport, NodeReport};
-use perigee_model::{Instant, LoadBalancerIndex};
+use perigee_model::{Accelerator, Instant, LoadBalancerIndex, TransportProtocol};
 use perigee_rules::RequestHead;
 use perigee_steering::Flow;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::Stack;
 use crate::geography::Geography;
 use crate::hosts::HostKey;
+
+/// All first probes of endpoints are due before this.
+const FIRST_PROBES: Duration = Duration::from_secs(1);
 
 /// An explanation with what it was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +87,12 @@ pub(super) fn healthy(config: &Config, geography: &Geography) -> Result<Edge, St
         });
         edge.sampled(&sample, Ok(NodeReport { target_groups: target_groups.collect() }), now);
     }
+    // First probes are spread over a moment; here they all pass.
+    while let Some(at) = edge.poll_endpoint_timeout().filter(|at| *at < now + FIRST_PROBES) {
+        while let Some(probe) = edge.poll_endpoint_probe(at) {
+            edge.endpoint_probed(&probe, Ok(()), at);
+        }
+    }
     Ok(edge)
 }
 
@@ -93,31 +103,41 @@ fn explain(
 ) -> Result<Explanation, String> {
     let destination = destination(view, request)?;
     // A flow's source port is part of its hash; port 0 stands for "some port".
-    let flow = Flow { client: SocketAddr::new(request.client, 0), destination };
+    let flow = Flow::tcp(SocketAddr::new(request.client, 0), destination);
     let asked = Asked { method: &request.method, host: request.host.as_deref(), path: &request.path };
     Explanation::new(view, &flow, &asked, regional).map_err(|refusal| format!("the client would be reset: {refusal}"))
 }
 
-/// The accelerator that the host names (`NAME.accelerator.ZONE` or one of its addresses), or the first one.
+/// The accelerator that the host names (`NAME.accelerator.ZONE` or one of its addresses), or the first one; at the
+/// address named, or the first of the client's family.
 fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String> {
     let accelerators = &view.snapshot.accelerators;
     let suffix = format!(".accelerator.{}", view.snapshot.dns.origin);
-    let (host, port) = match &request.host {
+    let (host, port) = match request.host.as_deref() {
         None => (None, None),
-        Some(host) => match host.rsplit_once(':') {
-            Some((name, port)) => (Some(name), port.parse::<u16>().ok()),
-            None => (Some(host.as_str()), None),
+        Some(host) => match host.parse::<SocketAddr>() {
+            Ok(address) => (Some(address.ip().to_string()), Some(address.port())),
+            Err(_) => match host.rsplit_once(':').filter(|(name, _)| !name.contains(':')) {
+                Some((name, port)) => (Some(name.to_owned()), port.parse::<u16>().ok()),
+                None => (Some(host.trim_matches(['[', ']']).to_owned()), None),
+            },
         },
     };
-    let named = host.and_then(|host| {
-        accelerators.iter().find(|a| {
+    let address = host.as_deref().and_then(|host| host.parse::<IpAddr>().ok());
+    let named = host.as_deref().and_then(|host| {
+        let is_it = |a: &&Accelerator| {
             host.eq_ignore_ascii_case(&format!("{}{suffix}", a.name))
-                || a.addresses.iter().any(|ip| ip.to_string() == host)
-        })
+                || address.is_some_and(|ip| a.addresses.contains(&ip))
+        };
+        accelerators.iter().find(is_it)
     });
     let accelerator = named.or_else(|| accelerators.first()).ok_or("the configuration has no accelerator")?;
-    let first_port = accelerator.listeners.first().and_then(|l| l.port_ranges.first()).map(|r| r.from_port);
-    let first_port = first_port.ok_or_else(|| format!("accelerator {} has no listener", accelerator.name))?;
-    let port = port.filter(|p| accelerator.listeners.iter().any(|l| l.listens_on(*p))).unwrap_or(first_port);
-    Ok(SocketAddr::new(accelerator.addresses[0], port))
+    let listeners = || accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
+    let first_port = listeners().next().and_then(|l| l.port_ranges.first()).map(|r| r.from_port);
+    let first_port = first_port.ok_or_else(|| format!("accelerator {} has no TCP listener", accelerator.name))?;
+    let port = port.filter(|p| listeners().any(|l| l.listens_on(*p))).unwrap_or(first_port);
+    let asked = address.filter(|ip| accelerator.addresses.contains(ip));
+    let of_family = || accelerator.addresses.iter().copied().find(|ip| ip.is_ipv4() == request.client.is_ipv4());
+    let ip = asked.or_else(of_family).unwrap_or(accelerator.addresses[0]);
+    Ok(SocketAddr::new(ip, port))
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use perigee_health::{DnsCheckStatus, Forced, HealthState, ProbeFailure, Reach, TargetState};
+use perigee_model::AcceleratorIndex;
 use serde::{Deserialize, Serialize};
 
 use super::Stack;
@@ -17,6 +18,9 @@ pub(crate) struct Status {
     pub(crate) uptime_ms: u64,
     /// The front tier's view of every load balancer; empty in a process without a front tier.
     pub(crate) load_balancers: Vec<LoadBalancerStatus>,
+    /// The endpoints that accelerators probe themselves; empty in a process that carries no flows.
+    #[serde(default)]
+    pub(crate) endpoints: Vec<EndpointStatus>,
     /// The targets as this process's nodes see them.
     pub(crate) targets: Vec<TargetStatus>,
     /// The edge, if this process runs one.
@@ -53,6 +57,29 @@ pub(crate) struct NodeStatus {
     pub(crate) reach: Reach,
     pub(crate) in_service: bool,
     pub(crate) failure: Option<ProbeFailure>,
+}
+
+/// An instance or elastic IP in an endpoint group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EndpointStatus {
+    pub(crate) accelerator: String,
+    /// Protocol and first port of the listener, such as `TCP 80`.
+    pub(crate) listener: String,
+    pub(crate) region: String,
+    pub(crate) id: String,
+    /// `instance` or `elastic IP`.
+    pub(crate) kind: String,
+    pub(crate) weight: u8,
+    /// What probes and live connects say.
+    pub(crate) measured: HealthState,
+    /// What an operator says instead.
+    pub(crate) forced: Option<Forced>,
+    /// What counts.
+    pub(crate) effective: HealthState,
+    /// Why the last probe failed, none if it did not.
+    pub(crate) failure: Option<ProbeFailure>,
+    /// Whether its group has come back just now and is passed over while others can take the flow.
+    pub(crate) held: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +130,7 @@ impl Stack {
             behaviour: format!("{:?}", settings.behaviour).to_lowercase(),
             uptime_ms: self.clock.now().as_nanos() / 1_000_000,
             load_balancers: self.load_balancer_status(edge.as_ref()),
+            endpoints: self.endpoint_status(),
             targets: self.target_status(),
             edge,
             dns_health_checks: self.check_status(),
@@ -139,6 +167,38 @@ impl Stack {
             }
         })
         .collect()
+    }
+
+    fn endpoint_status(&self) -> Vec<EndpointStatus> {
+        let Some(front) = self.front.as_ref().filter(|_| self.proxy.is_some()) else { return Vec::new() };
+        let view = front.view();
+        let snapshot = &view.snapshot;
+        let mut endpoints = Vec::new();
+        for (a, accelerator) in snapshot.accelerators.iter().enumerate() {
+            for (l, listener) in accelerator.listeners.iter().enumerate() {
+                let port = listener.port_ranges.first().map_or(0, |range| range.from_port);
+                let known = view.health.probed.listener(AcceleratorIndex(a), l);
+                for (group, health) in listener.endpoint_groups.iter().zip(known) {
+                    for (endpoint, health_of) in group.endpoints.iter().zip(&health.endpoints) {
+                        let Some(known) = health_of else { continue };
+                        endpoints.push(EndpointStatus {
+                            accelerator: accelerator.name.to_string(),
+                            listener: format!("{} {port}", listener.protocol),
+                            region: snapshot.region(group.region).code.to_string(),
+                            id: snapshot.endpoint_id(endpoint.target).to_owned(),
+                            kind: endpoint.target.kind().to_owned(),
+                            weight: endpoint.weight.get(),
+                            measured: known.measured,
+                            forced: known.forced,
+                            effective: known.effective(),
+                            failure: known.failure,
+                            held: health.held,
+                        });
+                    }
+                }
+            }
+        }
+        endpoints
     }
 
     fn check_status(&self) -> Vec<CheckStatus> {

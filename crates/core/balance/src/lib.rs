@@ -6,5 +6,5 @@
 mod rendezvous;
 mod round_robin;
 
-pub use rendezvous::{FlowKey, Seed, best, best_of_equals, ranked, score};
+pub use rendezvous::{FlowKey, Id, Seed, best, best_of_equals, ranked, score};
 pub use round_robin::RoundRobin;

@@ -4,6 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24Of128};
 
+/// A candidate's stable identity: a name, and what tells it from others of that name, empty for most. The two are
+/// hashed as one, so the second begins with a byte that no name has.
+pub type Id<'a> = [&'a [u8]; 2];
+
 /// The key of an accelerator's choices: 128 bits that every edge shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed([u8; 16]);
@@ -29,14 +33,19 @@ impl Seed {
 
     /// A number in the open interval (0, 1), uniform over keys: the hash of `key` and `id`.
     pub fn unit(&self, key: &[u8], id: &[u8]) -> f64 {
+        self.unit_of(key, [id, &[]])
+    }
+
+    /// The same for an identity in two parts, of which the second tells those apart that share the first.
+    pub fn unit_of(&self, key: &[u8], id: Id<'_>) -> f64 {
         // The top 53 bits fill a double's mantissa; the half keeps both ends out.
         let bits = self.bits(key, id);
         (bits as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// The 53 bits that [`Self::unit`] is made of, in the same order.
-    fn bits(&self, key: &[u8], id: &[u8]) -> u64 {
-        self.hash(&[key, id]) >> 11
+    fn bits(&self, key: &[u8], [name, rest]: Id<'_>) -> u64 {
+        self.hash(&[key, name, rest]) >> 11
     }
 }
 
@@ -48,17 +57,16 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The five-tuple of a TCP flow.
+    /// The five-tuple of a flow; `protocol` is the number in its IP header, 6 for TCP and 17 for UDP.
     ///
     /// Source: Global Accelerator developer guide, "Client affinity"; the byte order is Perigee's choice.
-    pub fn five_tuple(source: SocketAddr, destination: SocketAddr) -> Self {
-        const TCP: u8 = 6;
+    pub fn five_tuple(source: SocketAddr, destination: SocketAddr, protocol: u8) -> Self {
         let mut key = Self { bytes: [0; 38], length: 0 };
         key.push_ip(source.ip());
         key.push(&source.port().to_be_bytes());
         key.push_ip(destination.ip());
         key.push(&destination.port().to_be_bytes());
-        key.push(&[TCP]);
+        key.push(&[protocol]);
         key
     }
 
@@ -98,13 +106,13 @@ impl FlowKey {
 /// beaten by every other weight. The logarithm is not the platform's, so that all edges agree to the last bit.
 ///
 /// Source: Schindelhauer and Schomaker, SPAA 2005 (logarithmic method); `global-accelerator.md` section 3.1.
-pub fn score(seed: &Seed, key: &FlowKey, id: &[u8], weight: f64) -> f64 {
-    -weight / libm::log(seed.unit(key.as_bytes(), id))
+pub fn score(seed: &Seed, key: &FlowKey, id: Id<'_>, weight: f64) -> f64 {
+    -weight / libm::log(seed.unit_of(key.as_bytes(), id))
 }
 
 /// The candidates in order of preference for `key`: greatest score first, ties by position. Candidates are pairs of a
 /// stable identity and a weight; the result holds their positions.
-pub fn ranked<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (&'a [u8], f64)>) -> Vec<usize> {
+pub fn ranked<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (Id<'a>, f64)>) -> Vec<usize> {
     let mut scored: Vec<(usize, f64)> =
         candidates.enumerate().map(|(i, (id, weight))| (i, score(seed, key, id, weight))).collect();
     scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -113,13 +121,13 @@ pub fn ranked<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (
 
 /// The first of [`ranked`], without the list: the position of the greatest score, ties by position. None without
 /// candidates.
-pub fn best<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (&'a [u8], f64)>) -> Option<usize> {
+pub fn best<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = (Id<'a>, f64)>) -> Option<usize> {
     greatest(candidates.map(|(id, weight)| score(seed, key, id, weight)), |a, b| a.total_cmp(b).is_gt())
 }
 
 /// [`best`] among candidates of one weight above zero, which is then of no matter: the score grows with the hash, so
 /// that no logarithm is taken.
-pub fn best_of_equals<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+pub fn best_of_equals<'a>(seed: &Seed, key: &FlowKey, candidates: impl Iterator<Item = Id<'a>>) -> Option<usize> {
     greatest(candidates.map(|id| seed.bits(key.as_bytes(), id)), |a, b| a > b)
 }
 
@@ -137,11 +145,11 @@ mod tests {
 
     fn key(n: u32) -> FlowKey {
         let [a, b, c, d] = n.to_be_bytes();
-        FlowKey::five_tuple(([10, a, b, c], 1024 + u16::from(d)).into(), ([127, 75, 2, 1], 8080).into())
+        FlowKey::five_tuple(([10, a, b, c], 1024 + u16::from(d)).into(), ([127, 75, 2, 1], 8080).into(), 6)
     }
 
     fn pick(seed: &Seed, key: &FlowKey, candidates: &[(&'static str, f64)]) -> usize {
-        ranked(seed, key, candidates.iter().map(|(id, w)| (id.as_bytes(), *w)))[0]
+        ranked(seed, key, candidates.iter().map(|(id, w)| ([id.as_bytes(), &[][..]], *w)))[0]
     }
 
     #[test]
@@ -180,7 +188,7 @@ mod tests {
         fn the_best_is_the_first_of_the_ranked(n: u32, weights in proptest::collection::vec(0_u8..4, 0..5)) {
             let seed = Seed::derive("shop");
             let ids = ["a", "b", "c", "d", "e"];
-            let candidates = || ids.iter().zip(&weights).map(|(id, w)| (id.as_bytes(), f64::from(*w)));
+            let candidates = || ids.iter().zip(&weights).map(|(id, w)| ([id.as_bytes(), &[][..]], f64::from(*w)));
             prop_assert_eq!(best(&seed, &key(n), candidates()), ranked(&seed, &key(n), candidates()).first().copied());
             let equal = ranked(&seed, &key(n), candidates().map(|(id, _)| (id, 7.0)));
             prop_assert_eq!(best_of_equals(&seed, &key(n), candidates().map(|(id, _)| id)), equal.first().copied());
@@ -199,6 +207,7 @@ mod tests {
         assert_eq!(FlowKey::two_tuple(a, b).as_bytes(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(FlowKey::address(a).as_bytes(), [1, 2, 3, 4]);
         let v6 = SocketAddr::new([0_u16; 8].into(), 1);
-        assert_eq!(FlowKey::five_tuple(v6, v6).as_bytes().len(), 37);
+        assert_eq!(FlowKey::five_tuple(v6, v6, 6).as_bytes().len(), 37);
+        assert_ne!(FlowKey::five_tuple(v6, v6, 6), FlowKey::five_tuple(v6, v6, 17), "TCP and UDP are two flows");
     }
 }

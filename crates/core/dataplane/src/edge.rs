@@ -10,24 +10,28 @@ use std::sync::Arc;
 
 use perigee_geo::{Atlas, PopIndex};
 use perigee_health::{
-    DnsCheckStatus, DnsChecks, DnsProbe, Evidence, Forced, Monitor, NodeKey, NodeReport, ProbeFailure, Sample, View,
+    DnsCheckStatus, DnsChecks, DnsProbe, EndpointChecks, EndpointProbe, Evidence, Forced, Monitor, NodeKey, NodeReport,
+    ProbeFailure, Sample, Subject, View,
 };
 use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, RegionCode, Snapshot};
 
 pub use connection::{ConnectFailure, Connection, Output, Refusal};
-pub use explain::{ChosenEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
+pub use explain::{ChosenEndpoint, ConsideredEndpoint, ConsideredGroup, NameExplanation, RouteExplanation};
 pub use view::EdgeView;
 
 /// The front tier as one machine: an edge proxy and a DNS server are drivers of it.
 ///
-/// It holds the monitor of all regions' load balancers and the DNS health checks, and publishes an immutable [`EdgeView`] after each change; flows
-/// and names are decided on the view alone, so that a driver's hot path takes no lock and the tier goes on deciding on
+/// It holds the monitor of all regions' load balancers, the probes of the endpoints that are none and the DNS health
+/// checks, and publishes an immutable [`EdgeView`] after each change; flows and names are decided on the view alone, so that a driver's hot path takes no lock and the tier goes on deciding on
 /// its last good snapshot when everything behind it is gone. Deterministic: draws nothing, takes `now` as an argument.
 #[derive(Debug)]
 pub struct Edge {
     monitor: Monitor,
     checks: DnsChecks,
+    endpoints: EndpointChecks,
     view: Arc<EdgeView>,
+    /// The latest time it was told.
+    now: Instant,
 }
 
 impl Edge {
@@ -36,8 +40,12 @@ impl Edge {
     pub fn new(snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, pop: Option<PopIndex>, now: Instant) -> Self {
         let monitor = Monitor::new(&snapshot, now);
         let checks = DnsChecks::new(&snapshot, now);
-        let health = View { checks: checks.verdicts().to_vec(), ..monitor.view(&snapshot) };
-        Self { monitor, checks, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)) }
+        // Edges of one configuration probe out of step.
+        let salt = pop.map_or(u64::MAX, |pop| pop.0 as u64);
+        let mut endpoints = EndpointChecks::new(&snapshot, salt, now);
+        let mut health = View { checks: checks.verdicts().to_vec(), ..monitor.view(&snapshot) };
+        health.probed = endpoints.view(&snapshot, &health.load_balancers, now);
+        Self { monitor, checks, endpoints, view: Arc::new(EdgeView::new(snapshot, atlas, health, pop)), now }
     }
 
     /// What to decide on now.
@@ -45,18 +53,22 @@ impl Edge {
         &self.view
     }
 
-    /// Moves to another configuration; load balancers and checks that remain keep what is known of them.
+    /// Moves to another configuration; load balancers, endpoints and checks that remain keep what is known of them.
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, atlas: Arc<Atlas>, now: Instant) {
         self.monitor.set_snapshot(&snapshot, now);
         self.checks.set_snapshot(&snapshot, now);
-        let health = View { checks: self.checks.verdicts().to_vec(), ..self.monitor.view(&snapshot) };
+        self.endpoints.set_snapshot(&snapshot, now);
+        self.now = self.now.max(now);
+        let mut health = View { checks: self.checks.verdicts().to_vec(), ..self.monitor.view(&snapshot) };
+        health.probed = self.endpoints.view(&snapshot, &health.load_balancers, now);
         let mut view = EdgeView::new(snapshot, atlas, health, self.view.pop);
         view.dead_pops.clone_from(&self.view.dead_pops);
         view.prepare_as(&self.view);
         self.view = Arc::new(view);
     }
 
-    /// When the next sample is due; DNS health checks have [`Self::poll_dns_timeout`].
+    /// When the next sample is due; DNS health checks have [`Self::poll_dns_timeout`], probed endpoints
+    /// [`Self::poll_endpoint_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.monitor.poll_timeout()
     }
@@ -88,12 +100,51 @@ impl Edge {
 
     /// Takes a sample's result. True when the view changed.
     pub fn sampled(&mut self, sample: &Sample, result: Result<NodeReport, ProbeFailure>, now: Instant) -> bool {
+        self.now = self.now.max(now);
         self.monitor.sampled(&sample.node, result, sample.began, now).is_some_and(|lb| self.refresh(lb))
     }
 
     /// Takes what a live connect showed. True when the view changed.
-    pub fn evidence(&mut self, node: &NodeKey, evidence: Evidence, now: Instant) -> bool {
-        self.monitor.evidence(node, evidence, now).is_some_and(|lb| self.refresh(lb))
+    pub fn evidence(&mut self, subject: &Subject, evidence: Evidence, now: Instant) -> bool {
+        self.now = self.now.max(now);
+        match subject {
+            Subject::Node(node) => self.monitor.evidence(node, evidence, now).is_some_and(|lb| self.refresh(lb)),
+            Subject::Endpoint(key) => self.endpoints.evidence(key, evidence, now) && self.publish_endpoints(),
+        }
+    }
+
+    /// When the next probe of an instance or elastic IP is due, or one that was held may rise.
+    ///
+    /// It is not part of [`Self::poll_timeout`], because only a driver that carries flows probes: elsewhere these
+    /// endpoints stay as they are when new.
+    pub fn poll_endpoint_timeout(&self) -> Option<Instant> {
+        self.endpoints.poll_timeout()
+    }
+
+    /// A probe of an endpoint to make now; call until it gives none.
+    pub fn poll_endpoint_probe(&mut self, now: Instant) -> Option<EndpointProbe> {
+        self.endpoints.poll_probe(now)
+    }
+
+    /// Takes the result of a probe of an endpoint. True when the view changed.
+    pub fn endpoint_probed(&mut self, probe: &EndpointProbe, result: Result<(), ProbeFailure>, now: Instant) -> bool {
+        self.now = self.now.max(now);
+        self.endpoints.probed(probe, result, now) && self.publish_endpoints()
+    }
+
+    /// Time has come to `now`: endpoints and groups that were held long enough take flows again. True when the view
+    /// changed.
+    pub fn handle_endpoint_timeout(&mut self, now: Instant) -> bool {
+        self.now = self.now.max(now);
+        self.endpoints.handle_timeout(now) && self.publish_endpoints()
+    }
+
+    /// Sets or withdraws the operator's word on an instance or elastic IP of a region, by its id. False when no group
+    /// has such an endpoint.
+    pub fn force_endpoint(&mut self, region: &RegionCode, endpoint: &str, forced: Option<Forced>) -> bool {
+        let is_there = self.endpoints.force(region, endpoint, forced);
+        self.publish_endpoints();
+        is_there
     }
 
     /// Sets or withdraws the operator's word on a load balancer. True when the view changed.
@@ -159,6 +210,19 @@ impl Edge {
         true
     }
 
+    /// Brings the probed endpoints of the view up to date. True when that changed it.
+    fn publish_endpoints(&mut self) -> bool {
+        let before = &self.view.health;
+        let probed = self.endpoints.view(&self.view.snapshot, &before.load_balancers, self.now);
+        let changed = probed != before.probed;
+        if changed {
+            let mut view = EdgeView::clone(&self.view);
+            view.set_probed(probed);
+            self.view = Arc::new(view);
+        }
+        changed
+    }
+
     /// Brings one load balancer of the view up to date. True when that changed it.
     fn refresh(&mut self, index: LoadBalancerIndex) -> bool {
         let health = self.monitor.load_balancer(&self.view.snapshot, index);
@@ -167,11 +231,14 @@ impl Edge {
             let mut view = EdgeView::clone(&self.view);
             view.set_load_balancer(index, health);
             self.view = Arc::new(view);
+            // A group that has load balancers and others comes back by either.
+            if !self.endpoints.is_empty() {
+                self.publish_endpoints();
+            }
         }
         changed
     }
 }
 
 #[cfg(test)]
-#[path = "edge/tests.rs"]
 mod tests;

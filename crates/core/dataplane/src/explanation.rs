@@ -5,7 +5,7 @@ use perigee_rules::{RequestHead, RuleOutcome};
 use perigee_steering::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::{BalancerTrace, ChosenEndpoint, EdgeView, NameExplanation, Refusal, RouteExplanation};
+use crate::{BalancerTrace, ChosenEndpoint, ConsideredEndpoint, EdgeView, NameExplanation, Refusal, RouteExplanation};
 
 /// The whole way of one request, hop by hop: what DNS says, which edge and endpoint take its flow, which target the
 /// request.
@@ -54,7 +54,8 @@ impl Explanation {
         let route = view.explain(flow)?;
         let destination = route.destination.to_string();
         let head = RequestHead { host: Some(asked.host.unwrap_or(&destination)), path: asked.path };
-        let request = route.chosen.as_ref().and_then(|chosen| regional(chosen, &head));
+        let at_node = route.chosen.as_ref().filter(|chosen| chosen.zone.is_some());
+        let request = at_node.and_then(|chosen| regional(chosen, &head));
         Ok(Self { names, route, request, request_line: format!("{} {}", asked.method, asked.path) })
     }
 }
@@ -69,7 +70,10 @@ impl fmt::Display for Explanation {
         write!(f, "\n{route}")?;
         match &self.request {
             Some(trace) => write!(f, "\nregion   {}, rules by priority:\n{trace}", self.request_line),
-            None => f.write_str("\nregion   the load balancer node runs in another process; ask its admin API"),
+            None => match route.chosen.as_ref().filter(|chosen| chosen.zone.is_none()) {
+                Some(direct) => write!(f, "\nregion   the {} gets the flow as it is: no rules", direct.kind),
+                None => f.write_str("\nregion   the load balancer node runs in another process; ask its admin API"),
+            },
         }
     }
 }
@@ -94,11 +98,16 @@ impl fmt::Display for RouteExplanation {
         for group in &self.groups {
             let (region, rtt_ms, dial) = (&group.region, group.rtt_ms, group.traffic_dial);
             write!(f, "\n           {region:<16} {rtt_ms:>6.1} ms  dial {dial:>3}  ")?;
-            for (i, (name, weight, measured, forced)) in group.endpoints.iter().enumerate() {
+            for (i, endpoint) in group.endpoints.iter().enumerate() {
+                let ConsideredEndpoint { id, weight, measured, forced, hash, .. } = endpoint;
                 let comma = if i == 0 { "" } else { ", " };
-                write!(f, "{comma}{name} (weight {weight}, {}", word(*measured))?;
+                write!(f, "{comma}{id} (weight {weight}, {}", word(*measured))?;
                 if let Some(forced) = forced {
                     write!(f, ", forced {}", format!("{forced:?}").to_lowercase())?;
+                }
+                // Alone in its group it needs no draw.
+                if group.endpoints.len() > 1 {
+                    write!(f, ", hash {hash:.3}")?;
                 }
                 f.write_str(")")?;
             }
@@ -106,8 +115,9 @@ impl fmt::Display for RouteExplanation {
             write!(f, "  <- {notes}")?;
         }
         match &self.chosen {
-            Some(ChosenEndpoint { region, load_balancer, zone, address }) => {
-                write!(f, "\n           -> {region} {load_balancer} in {zone} at {address}: {}", self.reason)
+            Some(ChosenEndpoint { region, endpoint, zone, address, .. }) => {
+                let zone = zone.as_ref().map_or_else(String::new, |zone| format!(" in {zone}"));
+                write!(f, "\n           -> {region} {endpoint}{zone} at {address}: {}", self.reason)
             }
             None => write!(f, "\n           -> reset: {}", self.reason),
         }

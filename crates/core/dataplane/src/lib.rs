@@ -13,7 +13,7 @@ pub use balancer::{
     TargetStatus, TargetTrace,
 };
 pub use edge::{
-    ChosenEndpoint, ConnectFailure, Connection, ConsideredGroup, Edge, EdgeView, NameExplanation, Output, Refusal,
-    RouteExplanation,
+    ChosenEndpoint, ConnectFailure, Connection, ConsideredEndpoint, ConsideredGroup, Edge, EdgeView, NameExplanation,
+    Output, Refusal, RouteExplanation,
 };
 pub use explanation::{Asked, Explanation};

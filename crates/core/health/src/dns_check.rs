@@ -1,6 +1,5 @@
 //! Health checks of the DNS kind: probes of endpoints from several probers, and checks calculated from other checks.
 
-mod prober;
 mod status;
 mod verdict;
 
@@ -10,8 +9,8 @@ use std::sync::Arc;
 use perigee_model::dns::{DnsCheckKind, DnsHealthCheck, EndpointCheck};
 use perigee_model::{Instant, Snapshot};
 
+use crate::prober::{Prober, phase};
 use crate::{Forced, ProbeFailure};
-use prober::{Prober, phase};
 
 pub use status::{DnsCheckStatus, LastFailure};
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{HealthState, ProbeFailure, Reach};
+use crate::{HealthState, ProbeFailure, ProbedView, Reach};
 
 /// What one load balancer node says of its target groups when the front tier samples it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +148,7 @@ impl LoadBalancerHealth {
 }
 
 /// What the front tier knows of one snapshot at one moment: the health of every load balancer, by
-/// [`perigee_model::LoadBalancerIndex`], and of every DNS health check.
+/// [`perigee_model::LoadBalancerIndex`], of every DNS health check and of every probed endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     /// In the order of the snapshot's load balancers.
@@ -157,6 +157,9 @@ pub struct View {
     /// beyond the end have no verdict yet.
     #[serde(default)]
     pub checks: Vec<bool>,
+    /// The endpoints that the accelerators probe themselves.
+    #[serde(default)]
+    pub probed: ProbedView,
 }
 
 impl View {

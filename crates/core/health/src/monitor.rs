@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use perigee_model::{Instant, LoadBalancerIndex, LoadBalancerName, LoadBalancerNode, RegionCode, Snapshot};
 
 use crate::{
-    Evidence, Forced, LoadBalancerHealth, NodeHealth, NodeMonitor, NodePolicy, NodeReport, ProbeFailure, Reach, View,
+    Evidence, Forced, LoadBalancerHealth, NodeHealth, NodeMonitor, NodePolicy, NodeReport, ProbeFailure, ProbedView,
+    Reach, View,
 };
 
 /// A node, by what stays the same over generations.
@@ -164,7 +165,8 @@ impl Monitor {
     /// The health of the load balancers of `snapshot`, which must be the one the monitor was last given.
     pub fn view(&self, snapshot: &Snapshot) -> View {
         let indices = (0..snapshot.load_balancers.len()).map(LoadBalancerIndex);
-        View { load_balancers: indices.map(|index| self.load_balancer(snapshot, index)).collect(), checks: Vec::new() }
+        let load_balancers = indices.map(|index| self.load_balancer(snapshot, index)).collect();
+        View { load_balancers, checks: Vec::new(), probed: ProbedView::default() }
     }
 
     /// The health of one load balancer of `snapshot`, which must be the one the monitor was last given.

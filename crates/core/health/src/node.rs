@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::{NodeReport, ProbeFailure};
 
 /// A relapse within this time of a recovery doubles the hold (Perigee's choice).
-const RELAPSE_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const RELAPSE_WINDOW: Duration = Duration::from_secs(60);
 /// The hold never grows beyond this: fail-back within about 30 s is documented for the original.
-const HOLD_MAX: Duration = Duration::from_secs(30);
+pub(crate) const HOLD_MAX: Duration = Duration::from_secs(30);
 /// Slow connects in a row, with none done in between, that make a node suspect (Perigee's choice: one may be a lost
 /// SYN, two are a pattern).
-const SLOW_STRIKES: u8 = 2;
+pub(crate) const SLOW_STRIKES: u8 = 2;
 /// A report whose verdict is still open is asked for again this soon (Perigee's choice: first checks take moments).
 const OPEN_POLL: Duration = Duration::from_millis(250);
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::{
     Accelerator, AcceleratorListener, AcceleratorName, Action, Behaviour, ClientAffinity, ClientIp, DnsZone,
-    EdgeTiming, Endpoint, EndpointGroup, HealthCheck, LatencyName, Limits, ListenerProtocol, LoadBalancer,
-    LoadBalancerIndex, LoadBalancerListener, LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange,
-    ProbeProtocol, Region, RegionCode, RegionIndex, Settings, Snapshot, Target, TargetGroup, TargetGroupIndex,
-    TargetGroupName, ThresholdCount, TrafficDial, Weight, ZoneName,
+    EdgeTiming, Endpoint, EndpointGroup, EndpointHealthCheck, EndpointTarget, HealthCheck, Instance, InstanceId,
+    InstanceIndex, LatencyName, Limits, ListenerProtocol, LoadBalancer, LoadBalancerIndex, LoadBalancerListener,
+    LoadBalancerName, LoadBalancerNode, Location, Matcher, PortRange, ProbeProtocol, Region, RegionCode, RegionIndex,
+    Settings, Snapshot, Target, TargetGroup, TargetGroupIndex, TargetGroupName, TrafficDial, TransportProtocol, Weight,
+    ZoneName,
 };
 
 /// A snapshot of `codes` (ascending): region `i` has the load balancer `shop` on 127.0.`i`.1 and 127.0.`i`.2, the
@@ -19,11 +20,10 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
     let group = |region: RegionIndex| EndpointGroup {
         region,
         traffic_dial: TrafficDial::FULL,
-        threshold_count: ThresholdCount::DEFAULT,
-        health_check_interval_s: 30,
+        health_check: EndpointHealthCheck::tcp(8080),
         port_overrides: Vec::new(),
         endpoints: vec![Endpoint {
-            load_balancer: LoadBalancerIndex(region.0),
+            target: EndpointTarget::LoadBalancer(LoadBalancerIndex(region.0)),
             weight: Weight::DEFAULT,
             client_ip_preservation: true,
         }],
@@ -48,16 +48,38 @@ pub fn snapshot(codes: &[&str]) -> Snapshot {
         regions,
         load_balancers: indices().map(|r| load_balancer(r, codes[r.0])).collect(),
         target_groups: indices().map(|r| target_group(r, codes[r.0])).collect(),
+        instances: Vec::new(),
+        elastic_ips: Vec::new(),
         accelerators: vec![Accelerator {
             name: AcceleratorName::new("shop"),
-            addresses: [[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
+            addresses: vec![[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
             enabled: true,
             listeners: vec![AcceleratorListener {
+                protocol: TransportProtocol::Tcp,
                 port_ranges: vec![PortRange { from_port: 8080, to_port: 8080 }],
                 client_affinity: ClientAffinity::None,
                 endpoint_groups: indices().map(group).collect(),
             }],
         }],
+    }
+}
+
+/// Gives every group of the first accelerator's first listener an endpoint more: an instance on 127.0.`region`.20, of
+/// the default weight.
+pub fn add_instances(snapshot: &mut Snapshot) {
+    for group in &mut snapshot.accelerators[0].listeners[0].endpoint_groups {
+        let index = InstanceIndex(snapshot.instances.len());
+        snapshot.instances.push(Instance {
+            id: InstanceId::new(&format!("i-{:017x}", index.0)),
+            region: group.region,
+            address: address(group.region, 20),
+            ipv6: None,
+        });
+        group.endpoints.push(Endpoint {
+            target: EndpointTarget::Instance(index),
+            weight: Weight::DEFAULT,
+            client_ip_preservation: true,
+        });
     }
 }
 
@@ -82,8 +104,12 @@ fn address(region: RegionIndex, host: u8) -> IpAddr {
 }
 
 fn load_balancer(region: RegionIndex, code: &str) -> LoadBalancer {
-    let node =
-        |letter, host| LoadBalancerNode { zone: zone(code, letter), address: address(region, host), status_port: 7070 };
+    let node = |letter, host| LoadBalancerNode {
+        zone: zone(code, letter),
+        address: address(region, host),
+        ipv6: None,
+        status_port: 7070,
+    };
     LoadBalancer {
         name: LoadBalancerName::new("shop"),
         region,

@@ -7,6 +7,7 @@
 mod accelerator;
 pub mod dns;
 mod dns_zone;
+mod endpoint;
 #[cfg(feature = "fixtures")]
 pub mod fixtures;
 mod load_balancer;
@@ -19,13 +20,17 @@ mod target_group;
 mod time;
 
 pub use accelerator::{
-    Accelerator, AcceleratorListener, ClientAffinity, Endpoint, EndpointGroup, PortOverride, PortRange,
+    Accelerator, AcceleratorListener, ClientAffinity, EndpointGroup, EndpointHealthCheck, NETWORK_ZONES, PortOverride,
+    PortRange, TransportProtocol,
 };
 pub use dns_zone::{DnsZone, LatencyName};
+pub use endpoint::{ElasticIp, ElasticIpIndex, Endpoint, EndpointTarget, Instance, InstanceIndex};
 pub use load_balancer::{
     Action, Condition, Field, ListenerProtocol, LoadBalancer, LoadBalancerListener, LoadBalancerNode, Rule,
 };
-pub use names::{AcceleratorName, LoadBalancerName, PopCode, RegionCode, TargetGroupName, ZoneName};
+pub use names::{
+    AcceleratorName, AllocationId, InstanceId, LoadBalancerName, PopCode, RegionCode, TargetGroupName, ZoneName,
+};
 pub use ranges::{OutOfRange, ThresholdCount, TrafficDial, Weight};
 pub use region::{Location, Region};
 pub use settings::{Behaviour, ClientIp, EdgeTiming, Limits, Settings};

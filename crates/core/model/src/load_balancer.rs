@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,10 @@ pub struct LoadBalancer {
 pub struct LoadBalancerNode {
     /// The zone.
     pub zone: ZoneName,
-    /// The address it listens on and connects to targets from.
+    /// The address it listens on and connects to targets from, IPv4.
     pub address: IpAddr,
+    /// The address it listens on as well when the load balancer is of the type `dualstack`.
+    pub ipv6: Option<Ipv6Addr>,
     /// Where it answers questions about its own view of target health (HTTP, on `address`).
     pub status_port: u16,
 }
@@ -97,7 +99,19 @@ pub enum Action {
     },
 }
 
+impl LoadBalancerNode {
+    /// The addresses it listens on, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        [Some(self.address), self.ipv6.map(IpAddr::V6)].into_iter().flatten()
+    }
+}
+
 impl LoadBalancer {
+    /// Whether it is of the type `dualstack`: every node has an IPv6 address.
+    pub fn is_dual_stack(&self) -> bool {
+        self.nodes.iter().all(|node| node.ipv6.is_some())
+    }
+
     /// The target groups that a listener or rule refers to, each once, ascending: those that count for health.
     pub fn target_groups(&self) -> Vec<TargetGroupIndex> {
         let mut groups: Vec<TargetGroupIndex> = self

@@ -51,6 +51,14 @@ name!(
     TargetGroupName
 );
 name!(
+    /// An EC2 instance's id: `i-` and 8 to 17 hexadecimal digits.
+    InstanceId
+);
+name!(
+    /// The allocation id of an Elastic IP address: `eipalloc-` and 8 to 17 hexadecimal digits.
+    AllocationId
+);
+name!(
     /// An edge's point of presence, by the IATA code of its city, such as `ICN`.
     PopCode
 );

@@ -1,7 +1,8 @@
 use serde::Serialize;
 
 use crate::{
-    Accelerator, DnsZone, LoadBalancer, LoadBalancerName, Region, RegionCode, Settings, TargetGroup, TargetGroupName,
+    Accelerator, DnsZone, ElasticIp, ElasticIpIndex, EndpointTarget, Instance, InstanceIndex, LoadBalancer,
+    LoadBalancerName, Region, RegionCode, Settings, TargetGroup, TargetGroupName,
 };
 
 macro_rules! index {
@@ -64,6 +65,10 @@ pub struct Snapshot {
     pub load_balancers: Vec<LoadBalancer>,
     /// Target groups in order of region, then name.
     pub target_groups: Vec<TargetGroup>,
+    /// Instances that are endpoints, in order of region, then id.
+    pub instances: Vec<Instance>,
+    /// Elastic IP addresses that are endpoints, in order of region, then id.
+    pub elastic_ips: Vec<ElasticIp>,
     /// Accelerators in name order.
     pub accelerators: Vec<Accelerator>,
 }
@@ -82,6 +87,34 @@ impl Snapshot {
     /// The target group at `index`.
     pub fn target_group(&self, index: TargetGroupIndex) -> &TargetGroup {
         &self.target_groups[index.0]
+    }
+
+    /// The instance at `index`.
+    pub fn instance(&self, index: InstanceIndex) -> &Instance {
+        &self.instances[index.0]
+    }
+
+    /// The elastic IP address at `index`.
+    pub fn elastic_ip(&self, index: ElasticIpIndex) -> &ElasticIp {
+        &self.elastic_ips[index.0]
+    }
+
+    /// What an endpoint is called: its load balancer's name, or its id.
+    pub fn endpoint_id(&self, target: EndpointTarget) -> &str {
+        match target {
+            EndpointTarget::LoadBalancer(index) => self.load_balancer(index).name.as_str(),
+            EndpointTarget::Instance(index) => self.instance(index).id.as_str(),
+            EndpointTarget::ElasticIp(index) => self.elastic_ip(index).id.as_str(),
+        }
+    }
+
+    /// Whether an endpoint can be reached over IPv6 as well; over IPv4 every one can.
+    pub fn has_ipv6(&self, target: EndpointTarget) -> bool {
+        match target {
+            EndpointTarget::LoadBalancer(index) => self.load_balancer(index).nodes.iter().any(|n| n.ipv6.is_some()),
+            EndpointTarget::Instance(index) => self.instance(index).ipv6.is_some(),
+            EndpointTarget::ElasticIp(_) => false,
+        }
     }
 
     /// The accelerator at `index`.

@@ -82,7 +82,7 @@ fn main() {
     println!("{NAMES} names, {:?} nodes and tables: built in {:?}", trees.counts(), (processor_time() - began));
     println!("tables of clients' places: {} KiB", trees.table_size() / 1024);
     let load_balancers = codes.iter().map(|_| LoadBalancerHealth::unknown(2)).collect();
-    let view = View { load_balancers, checks: Vec::new() };
+    let view = View { load_balancers, checks: Vec::new(), probed: Default::default() };
     let began = processor_time();
     let states = TreeStates::new(&trees, &view);
     println!("states of all nodes: {:?}", (processor_time() - began));

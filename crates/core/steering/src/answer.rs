@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perigee_geo::Leg;
 use perigee_health::{HealthState, View};
-use perigee_model::{LatencyName, LoadBalancerIndex, RegionIndex, Snapshot};
+use perigee_model::{LatencyName, LoadBalancerIndex, LoadBalancerNode, RegionIndex, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::lowered;
@@ -16,7 +16,7 @@ pub struct Answer {
     pub load_balancer: Option<LoadBalancerIndex>,
     /// Its region.
     pub region: Option<RegionIndex>,
-    /// The addresses of its nodes in service, or of all nodes when none is; in node order.
+    /// The addresses of its nodes in service, or of all nodes when none is; in node order, of each IPv4 first.
     pub addresses: Vec<IpAddr>,
     /// How long the answer may be kept.
     pub ttl: Duration,
@@ -113,10 +113,11 @@ pub fn load_balancer_addresses(snapshot: &Snapshot, index: LoadBalancerIndex, he
     let nodes = &snapshot.load_balancer(index).nodes;
     let health = &health.load_balancer(index).nodes;
     let mut addresses: Vec<IpAddr> = Vec::with_capacity(nodes.len());
-    addresses.extend(nodes.iter().zip(health).filter(|(_, h)| h.in_service).map(|(n, _)| n.address));
-    let degraded = addresses.len() < nodes.len();
+    let in_service = || nodes.iter().zip(health).filter(|(_, h)| h.in_service).map(|(node, _)| node);
+    addresses.extend(in_service().flat_map(LoadBalancerNode::addresses));
+    let degraded = in_service().count() < nodes.len();
     if addresses.is_empty() {
-        addresses.extend(nodes.iter().map(|n| n.address));
+        addresses.extend(nodes.iter().flat_map(LoadBalancerNode::addresses));
         return (addresses, true);
     }
     (addresses, degraded)

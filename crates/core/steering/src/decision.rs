@@ -39,6 +39,8 @@ pub enum RouteReason {
     FailOpen,
     /// There is no endpoint at all.
     NoEndpoint,
+    /// The flow came in by IPv6, and no endpoint has an IPv6 address.
+    NoIpv6Endpoint,
 }
 
 /// What was said of a group on the way to the decision.
@@ -67,6 +69,8 @@ pub enum Note {
     LastInLine,
     /// None of its endpoints is healthy with a weight above zero.
     NoEligibleEndpoint,
+    /// It has come back just now and is passed over while another group can take the flow.
+    HeldBack,
     /// It takes the flow.
     Chosen,
     /// It takes the flow although nothing in it is eligible.
@@ -82,6 +86,7 @@ impl fmt::Display for Note {
             Self::DialTook { draw, dial } => write!(f, "dial {dial} took it (draw {draw:.2})"),
             Self::LastInLine => f.write_str("last in line: takes the rest whatever its dial"),
             Self::NoEligibleEndpoint => f.write_str("no healthy endpoint with a weight above 0"),
+            Self::HeldBack => f.write_str("has come back just now: held while another group can take it"),
             Self::Chosen => f.write_str("chosen"),
             Self::FailedOpen => f.write_str("chosen although unhealthy: fail open"),
         }
@@ -96,6 +101,7 @@ impl fmt::Display for RouteReason {
             Self::Failover => "the group it belongs to has no healthy endpoint; the next close one has",
             Self::FailOpen => "no close group is healthy: fail open to the closest",
             Self::NoEndpoint => "there is no endpoint",
+            Self::NoIpv6Endpoint => "there is no endpoint with an IPv6 address",
         })
     }
 }

@@ -14,7 +14,7 @@ mod policy;
 mod route;
 
 pub use answer::{Answer, AnswerReason, ConsideredRegion, answer, load_balancer_addresses};
-pub use candidate::Candidate;
+pub use candidate::{Approach, Candidate, ProxyHeader, Via};
 pub use decision::{Decision, Note, Outcome, RouteReason, Trace};
 pub use order::GroupOrder;
 pub use policy::{

@@ -227,10 +227,11 @@ impl NodeHandle {
         self.shared.gate.inside()
     }
 
-    /// Where each listener listens, by its configured port: they differ only if that is 0.
+    /// Where each listener listens over IPv4, by its configured port: they differ only if that is 0.
     pub async fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
         let listeners = self.listeners.lock().await;
-        listeners.open.iter().filter_map(|(key, open)| Some((key.listener?, open.address))).collect()
+        let is_ipv4 = |open: &(&Key, &Open)| open.1.address.is_ipv4();
+        listeners.open.iter().filter(is_ipv4).filter_map(|(key, open)| Some((key.listener?, open.address))).collect()
     }
 
     /// Where the node answers questions about itself, none once it has ended.
@@ -284,9 +285,10 @@ struct Listeners {
 fn wanted(snapshot: &Snapshot, lb: LoadBalancerIndex, node: usize) -> Vec<Key> {
     let lb = snapshot.load_balancer(lb);
     let node = &lb.nodes[node];
-    let listener = |port| Key { address: SocketAddr::new(node.address, port), listener: Some(port) };
+    let listener =
+        |port| node.addresses().map(move |ip| Key { address: SocketAddr::new(ip, port), listener: Some(port) });
     let status = Key { address: SocketAddr::new(node.address, node.status_port), listener: None };
-    lb.listeners.iter().map(|l| listener(l.port)).chain([status]).collect()
+    lb.listeners.iter().flat_map(|l| listener(l.port)).chain([status]).collect()
 }
 
 impl Listeners {

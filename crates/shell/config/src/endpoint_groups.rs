@@ -1,12 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use perigee_model::{
-    Endpoint, EndpointGroup, LoadBalancerIndex, PortOverride, PortRange, ThresholdCount, TrafficDial, Weight,
+    EndpointGroup, EndpointHealthCheck, PortOverride, PortRange, ProbeProtocol, ThresholdCount, TrafficDial,
 };
 
+use crate::endpoints;
 use crate::key_path::quoted;
-use crate::names::{Names, RegionNames, listed};
-use crate::reader::{Node, Table};
+use crate::names::{Names, RegionNames};
+use crate::reader::Table;
+use crate::regions::Resources;
 
 /// The ports that overrides are judged against.
 #[derive(Clone, Copy)]
@@ -17,13 +20,23 @@ pub(crate) struct Ports<'a> {
     pub(crate) all: &'a [PortRange],
 }
 
+/// What the groups of a listener are read with.
+pub(crate) struct Scope<'a> {
+    pub(crate) names: &'a Names<'a>,
+    pub(crate) resources: &'a Resources<'a>,
+    /// Whether the accelerator is of type `DUAL_STACK`.
+    pub(crate) dual: bool,
+    /// The first port of the listener's first range.
+    pub(crate) first_port: u16,
+}
+
 /// Reads the endpoint groups of a listener, one per region (`spec/global-accelerator.md` section 4).
 ///
 /// `ports` is none when the ranges are wrong: overrides are then not judged. `overridden` collects the listener port
 /// of each overridden endpoint port over the whole accelerator.
 pub(crate) fn read(
     listener: &Table<'_>,
-    names: &Names<'_>,
+    scope: &Scope<'_>,
     ports: Option<Ports<'_>>,
     overridden: &mut BTreeMap<u16, u16>,
 ) -> Vec<EndpointGroup> {
@@ -31,33 +44,18 @@ pub(crate) fn read(
     let mut groups = Vec::new();
     for node in listener.list("endpoint_groups") {
         let Some(t) = node.table() else { continue };
-        let region = region(&t, names, &mut regions);
+        let region = region(&t, scope.names, &mut regions);
         let traffic_dial = t.or("traffic_dial_percentage", TrafficDial::FULL, 100.0, |n| {
             n.float(0.0..=100.0).and_then(|percent| TrafficDial::new(percent).ok())
         });
-        let threshold: u8 = t.int_or("threshold_count", 1..=10, 3);
-        let health_check_interval_s = t.or("health_check_interval_seconds", 30, 30, |n| {
-            let seconds: u8 = n.int(10..=30)?;
-            if !matches!(seconds, 10 | 30) {
-                n.problem(format!("{seconds} is not accepted, 10 or 30 is"));
-            }
-            Some(seconds)
-        });
-        probe(&t);
+        let health_check = health_check(&t, scope.first_port);
         let port_overrides = overrides(&t, ports, overridden);
-        let endpoints = endpoints(&t, region.as_ref().and_then(|(code, names)| Some((*code, (*names)?))));
+        let endpoints = endpoints::read(&t, scope, region.as_ref().and_then(|(code, names)| Some((*code, (*names)?))));
         t.finish();
         if let Some((_, Some(region))) = region
-            && let Ok(threshold_count) = ThresholdCount::new(threshold)
+            && let Some(health_check) = health_check
         {
-            groups.push(EndpointGroup {
-                region: region.index,
-                traffic_dial,
-                threshold_count,
-                health_check_interval_s,
-                port_overrides,
-                endpoints,
-            });
+            groups.push(EndpointGroup { region: region.index, traffic_dial, health_check, port_overrides, endpoints });
         }
     }
     groups
@@ -92,21 +90,42 @@ fn region<'a>(
 
 /// The probe of endpoints that are no load balancers. As with the original it is accepted and has no effect on load
 /// balancers, which are judged by their target groups.
-fn probe(t: &Table<'_>) {
-    t.or("health_check_protocol", (), "TCP", |n| n.choice(&[("TCP", ()), ("HTTP", ()), ("HTTPS", ())], &[]));
-    if let Some(port) = t.get("health_check_port") {
-        port.int::<u16>(1..=65_535);
-    }
-    t.or("health_check_path", (), "/", |n| {
+fn health_check(t: &Table<'_>, first_port: u16) -> Option<EndpointHealthCheck> {
+    let protocols = [("TCP", ProbeProtocol::Tcp), ("HTTP", ProbeProtocol::Http), ("HTTPS", ProbeProtocol::Https)];
+    let protocol = t.or("health_check_protocol", ProbeProtocol::Tcp, "TCP", |n| n.choice(&protocols, &[]));
+    let port = t.or("health_check_port", first_port, first_port, |n| n.int(1..=65_535));
+    let path = t.or("health_check_path", "/".to_owned(), "/", |n| {
         n.parse(|path| {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"-@:%_\\+.~#?&/=".contains(&b);
             if path.starts_with('/') && path.len() <= 255 && path.bytes().all(legal) {
-                Ok(())
+                Ok(path.to_owned())
             } else {
                 Err("must start with `/` and have 1 to 255 letters, digits and -@:%_\\+.~#?&/=".to_owned())
             }
         })
     });
+    let interval = interval(t);
+    let threshold: u8 = t.int_or("threshold_count", 1..=10, 3);
+    let threshold_count = ThresholdCount::new(threshold).ok()?;
+    Some(EndpointHealthCheck { protocol, port, path, interval, threshold_count })
+}
+
+/// 10 or 30 s; a lab may ask oftener, by a key that the original does not have.
+fn interval(t: &Table<'_>) -> Duration {
+    if let Some(node) = t.get("health_check_interval_ms") {
+        if let Some(seconds) = t.get("health_check_interval_seconds") {
+            seconds.problem("is given twice: health_check_interval_ms is the same, for labs");
+        }
+        return Duration::from_millis(node.int::<u32>(100..=9_999).unwrap_or(9_999).into());
+    }
+    let seconds: u8 = t.or("health_check_interval_seconds", 30, 30, |n| {
+        let seconds: u8 = n.int(10..=30)?;
+        if !matches!(seconds, 10 | 30) {
+            n.problem(format!("{seconds} is not accepted, 10 or 30 is"));
+        }
+        Some(seconds)
+    });
+    Duration::from_secs(seconds.into())
 }
 
 /// The rules of `spec/global-accelerator.md` section 6.
@@ -144,44 +163,4 @@ fn overrides(t: &Table<'_>, ports: Option<Ports<'_>>, overridden: &mut BTreeMap<
         }
     }
     made
-}
-
-/// Zero to ten endpoints (`spec/global-accelerator.md` section 7). `region` is none when its own key is wrong.
-fn endpoints(t: &Table<'_>, region: Option<(&str, &RegionNames<'_>)>) -> Vec<Endpoint> {
-    let list = t.get("endpoints").and_then(|n| n.list_of(0..=10, "endpoints")).unwrap_or_default();
-    let mut seen = BTreeSet::new();
-    let mut made = Vec::new();
-    for node in list {
-        let Some(t) = node.table() else { continue };
-        let id = t.need("endpoint_id");
-        let weight = Weight::new(t.int_or("weight", 0..=255, Weight::DEFAULT.get()));
-        let client_ip_preservation = t.bool_or("client_ip_preservation_enabled", true);
-        t.unbuilt(&["attachment_arn"]);
-        t.finish();
-        let Some(id) = id else { continue };
-        let (Some(name), Some((code, names))) = (id.str(), region) else { continue };
-        let Some(load_balancer) = load_balancer(&id, name, code, names) else { continue };
-        // The same load balancer may be there twice, once per setting of client IP preservation (section 7.1).
-        if seen.insert((load_balancer, client_ip_preservation)) {
-            made.push(Endpoint { load_balancer, weight, client_ip_preservation });
-        } else {
-            id.problem(format!("duplicate: {name} is in the group already, with the same client IP preservation"));
-        }
-    }
-    made
-}
-
-fn load_balancer(node: &Node<'_>, name: &str, code: &str, names: &RegionNames<'_>) -> Option<LoadBalancerIndex> {
-    let found = names.load_balancers.get(name).copied();
-    if found.is_none() && names.known {
-        let hexadecimal = |rest: &str| rest.len() >= 8 && rest.bytes().all(|b| b.is_ascii_hexdigit());
-        let other = ["i-", "eipalloc-", "subnet-"].iter().any(|p| name.strip_prefix(p).is_some_and(hexadecimal));
-        if other || name.starts_with("arn:") {
-            node.problem(format!("{} is not built yet; an endpoint is a load balancer, by its name", quoted(name)));
-        } else {
-            let known = listed(names.load_balancers.keys().copied());
-            node.problem(format!("{code} has no load balancer {}; it has {known}", quoted(name)));
-        }
-    }
-    found
 }

@@ -10,6 +10,8 @@ mod builtin;
 mod config;
 mod dns;
 mod endpoint_groups;
+mod endpoints;
+mod instances;
 mod key_path;
 mod layers;
 mod listeners;

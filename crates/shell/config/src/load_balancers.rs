@@ -4,11 +4,12 @@ use std::time::Duration;
 use perigee_model::{LoadBalancer, LoadBalancerName, LoadBalancerNode};
 
 use crate::attributes::Attributes;
+use crate::instances::ipv6;
 use crate::listeners;
 use crate::names::{check_elb_name, check_host_address};
 use crate::reader::{Node, Table};
 use crate::regions::Scope;
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Transport};
 
 /// Attributes that the original has and Perigee does not yet, with the values that change nothing
 /// (`spec/alb.md` section 2).
@@ -82,7 +83,8 @@ fn load_balancer(
     let t = node.table()?;
     t.or("type", (), "application", |n| n.choice(&[("application", ())], &["network", "gateway", "classic"]));
     t.or("scheme", (), "internet-facing", |n| n.choice(&[("internet-facing", ())], &["internal"]));
-    t.or("ip_address_type", (), "ipv4", |n| n.choice(&[("ipv4", ())], &["dualstack", "dualstack-without-public-ipv4"]));
+    let types = [("ipv4", false), ("dualstack", true)];
+    let dual = t.or("ip_address_type", false, "ipv4", |n| n.choice(&types, &["dualstack-without-public-ipv4"]));
     t.unbuilt(&["security_groups", "subnets", "subnet_mappings", "tags", "customer_owned_ipv4_pool"]);
     let nodes = t.need("nodes").and_then(|n| n.list_of(1..=26, "nodes")).unwrap_or_default();
     let mut attributes = Attributes::new(&t, &FAMILIES);
@@ -90,15 +92,22 @@ fn load_balancer(
     let client_keep_alive: u32 = attributes.int_or("client_keep_alive.seconds", 60..=604_800, 3_600);
     attributes.unbuilt(&UNBUILT);
     attributes.finish();
-    let nodes = read_nodes(&nodes, scope);
+    let nodes = read_nodes(&nodes, scope, dual);
     let listeners = listeners::read(&t, name, scope, owners);
     t.finish();
     for (node, place) in &nodes {
         let owner = format!("load balancer {name} of {}", scope.code);
-        for listener in &listeners {
-            sockets.claim(place, node.address, listener.port..=listener.port, format!("{owner}, its listener"));
+        for (ip, listener) in node.addresses().flat_map(|ip| listeners.iter().map(move |l| (ip, l))) {
+            let port = listener.port..=listener.port;
+            sockets.claim(place, Transport::Tcp, ip, port, format!("{owner}, its listener"));
         }
-        sockets.claim(place, node.address, node.status_port..=node.status_port, format!("{owner}, its status port"));
+        sockets.claim(
+            place,
+            Transport::Tcp,
+            node.address,
+            node.status_port..=node.status_port,
+            format!("{owner}, its status port"),
+        );
     }
     Some(LoadBalancer {
         name: LoadBalancerName::new(name),
@@ -111,7 +120,7 @@ fn load_balancer(
 }
 
 /// The nodes in zone order, one per zone.
-fn read_nodes<'a>(list: &[Node<'a>], scope: &Scope<'_>) -> Vec<(LoadBalancerNode, Node<'a>)> {
+fn read_nodes<'a>(list: &[Node<'a>], scope: &Scope<'_>, dual: bool) -> Vec<(LoadBalancerNode, Node<'a>)> {
     let mut nodes = Vec::new();
     let mut zones = BTreeSet::new();
     for node in list {
@@ -124,6 +133,18 @@ fn read_nodes<'a>(list: &[Node<'a>], scope: &Scope<'_>) -> Vec<(LoadBalancerNode
             Some(zone)
         });
         let address = t.need("address");
+        let ipv6 = match (dual, t.get("ipv6")) {
+            (true, Some(node)) => ipv6(&node),
+            (true, None) => {
+                t.problem_at("ipv6", "is missing: the load balancer is of type dualstack".into());
+                None
+            }
+            (false, Some(node)) => {
+                node.problem("the load balancer is of type ipv4; its ip_address_type would have to be \"dualstack\"");
+                None
+            }
+            (false, None) => None,
+        };
         let status_port = t.int_or("status_port", 1..=65_535, 7_070);
         t.finish();
         if let Some(place) = address
@@ -131,10 +152,11 @@ fn read_nodes<'a>(list: &[Node<'a>], scope: &Scope<'_>) -> Vec<(LoadBalancerNode
             && let Some(zone) = zone
         {
             if address.is_ipv6() {
-                place.problem("an IPv6 node is not built yet: the load balancer is of type ipv4");
+                place
+                    .problem("must be an IPv4 address; a dualstack load balancer has an IPv6 one beside it, as `ipv6`");
                 continue;
             }
-            nodes.push((LoadBalancerNode { zone, address, status_port }, place));
+            nodes.push((LoadBalancerNode { zone, address, ipv6, status_port }, place));
         }
     }
     nodes.sort_by(|a, b| a.0.zone.cmp(&b.0.zone));

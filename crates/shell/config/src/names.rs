@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use figment::value::Value;
-use perigee_model::{AcceleratorIndex, LoadBalancerIndex, RegionIndex, TargetGroupIndex};
+use perigee_model::{
+    AcceleratorIndex, ElasticIpIndex, InstanceIndex, LoadBalancerIndex, RegionIndex, TargetGroupIndex,
+};
 
 use crate::key_path::quoted;
 
@@ -23,7 +25,9 @@ pub(crate) struct RegionNames<'a> {
     pub(crate) index: RegionIndex,
     pub(crate) load_balancers: BTreeMap<&'a str, LoadBalancerIndex>,
     pub(crate) target_groups: BTreeMap<&'a str, TargetGroupIndex>,
-    /// False when the region, its load balancers or its target groups are no table, which is a problem of its own:
+    pub(crate) instances: BTreeMap<&'a str, InstanceIndex>,
+    pub(crate) elastic_ips: BTreeMap<&'a str, ElasticIpIndex>,
+    /// False when the region or one of its kinds of resources is no table, which is a problem of its own:
     /// what refers to them is then not called dangling.
     pub(crate) known: bool,
 }
@@ -35,12 +39,14 @@ impl<'a> Names<'a> {
         }
         let below = |value: &'a Value, key: &str| value.as_dict().and_then(|d| d.get(key));
         let (mut load_balancers, mut target_groups) = (0.., 0..);
+        let (mut instances, mut elastic_ips) = (0.., 0..);
         let regions = keys(below(tree, "regions"))
             .enumerate()
             .map(|(i, (code, region))| {
                 let table = |key| below(region, key).is_none_or(|v| v.as_dict().is_some());
                 let names = RegionNames {
-                    known: region.as_dict().is_some() && table("load_balancers") && table("target_groups"),
+                    known: region.as_dict().is_some()
+                        && ["load_balancers", "target_groups", "instances", "elastic_ips"].into_iter().all(table),
                     index: RegionIndex(i),
                     load_balancers: keys(below(region, "load_balancers"))
                         .map(|(name, _)| name)
@@ -49,6 +55,14 @@ impl<'a> Names<'a> {
                     target_groups: keys(below(region, "target_groups"))
                         .map(|(name, _)| name)
                         .zip(target_groups.by_ref().map(TargetGroupIndex))
+                        .collect(),
+                    instances: keys(below(region, "instances"))
+                        .map(|(id, _)| id)
+                        .zip(instances.by_ref().map(InstanceIndex))
+                        .collect(),
+                    elastic_ips: keys(below(region, "elastic_ips"))
+                        .map(|(id, _)| id)
+                        .zip(elastic_ips.by_ref().map(ElasticIpIndex))
                         .collect(),
                 };
                 (code, names)

@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use perigee_model::{LoadBalancer, Location, Region, RegionCode, RegionIndex, Snapshot, TargetGroup, ZoneName};
+use perigee_model::{
+    ElasticIp, Instance, LoadBalancer, Location, Region, RegionCode, RegionIndex, Snapshot, TargetGroup, ZoneName,
+};
 
 use crate::names::{Names, check_region_code};
 use crate::reader::{Context, Node, Table};
 use crate::runtime::{self, Runtime};
 use crate::sockets::Sockets;
-use crate::{accelerators, dns, load_balancers, settings, target_groups};
+use crate::{accelerators, dns, instances, load_balancers, settings, target_groups};
 
 const REGIONS: &str = include_str!("../../../../geo/regions.csv");
 
@@ -31,7 +33,8 @@ pub(crate) fn read_all(
     }
     let zone = dns::read(&dns_table, &names, &made.regions, base);
     dns_table.finish();
-    let accelerators = accelerators::read(&root, &names, &mut sockets);
+    let resources = Resources::of(&made);
+    let accelerators = accelerators::read(&root, &names, &resources, &mut sockets);
     // The AWS-compatible API of a later issue.
     root.unbuilt(&["api"]);
     root.finish();
@@ -43,6 +46,8 @@ pub(crate) fn read_all(
         regions: made.regions,
         load_balancers: made.load_balancers,
         target_groups: made.target_groups,
+        instances: made.instances,
+        elastic_ips: made.elastic_ips,
         accelerators,
     };
     Some((snapshot, runtime))
@@ -50,10 +55,13 @@ pub(crate) fn read_all(
 
 /// Regions and what is in them, in the order of the snapshot.
 #[derive(Default)]
-struct Made {
+pub(crate) struct Made {
     regions: Vec<Region>,
     load_balancers: Vec<LoadBalancer>,
     target_groups: Vec<TargetGroup>,
+    instances: Vec<Instance>,
+    elastic_ips: Vec<ElasticIp>,
+    owners: instances::Owners,
 }
 
 impl Made {
@@ -68,6 +76,8 @@ impl Made {
         let scope = Scope { code, index: own.index, zones: zones.as_deref(), names: own };
         self.load_balancers.extend(load_balancers::read(&t, &scope, sockets));
         self.target_groups.extend(target_groups::read(&t, &scope, sockets));
+        self.instances.extend(instances::read(&t, &scope, &mut self.owners));
+        self.elastic_ips.extend(instances::read_elastic_ips(&t, &scope, &mut self.owners));
         t.finish();
         let (city, country, location) = place?;
         self.regions.push(Region {
@@ -80,6 +90,35 @@ impl Made {
             target_groups: own.target_groups.values().copied().collect(),
         });
         Some(())
+    }
+}
+
+/// What accelerators ask of the resources they refer to. Those that are wrong in themselves are not here, and nothing
+/// is found wrong with who refers to them.
+pub(crate) struct Resources<'a> {
+    made: &'a Made,
+}
+
+impl<'a> Resources<'a> {
+    const fn of(made: &'a Made) -> Self {
+        Self { made }
+    }
+
+    /// Whether a load balancer of a region has no IPv6 addresses.
+    pub(crate) fn is_ipv4_load_balancer(&self, region: RegionIndex, name: &str) -> bool {
+        let is_it = |lb: &&LoadBalancer| lb.region == region && lb.name.as_str() == name;
+        self.made.load_balancers.iter().find(is_it).is_some_and(|lb| !lb.is_dual_stack())
+    }
+
+    /// Whether an instance of a region has no IPv6 address.
+    pub(crate) fn is_ipv4_instance(&self, region: RegionIndex, id: &str) -> bool {
+        let is_it = |instance: &&Instance| instance.region == region && instance.id.as_str() == id;
+        self.made.instances.iter().find(is_it).is_some_and(|instance| instance.ipv6.is_none())
+    }
+
+    /// The instance or elastic IP that has an address.
+    pub(crate) fn owner_of(&self, address: std::net::IpAddr) -> Option<&'a str> {
+        self.made.owners.get(&address).map(String::as_str)
     }
 }
 

@@ -32,9 +32,16 @@ struct Claim {
 }
 
 impl Sockets {
-    /// Notes that `owner`, configured at `place`, listens on these TCP ports of an address.
-    pub(crate) fn claim(&mut self, place: &Node<'_>, address: IpAddr, ports: RangeInclusive<u16>, owner: String) {
-        self.claims.push(Claim::new(place, Transport::Tcp, address, ports, owner));
+    /// Notes that `owner`, configured at `place`, listens on these ports of an address.
+    pub(crate) fn claim(
+        &mut self,
+        place: &Node<'_>,
+        transport: Transport,
+        address: IpAddr,
+        ports: RangeInclusive<u16>,
+        owner: String,
+    ) {
+        self.claims.push(Claim::new(place, transport, address, ports, owner));
     }
 
     /// Notes a listen address of the process. Port 0 takes a free one and clashes with nothing.

@@ -7,7 +7,7 @@ use crate::attributes::Attributes;
 use crate::names::{check_elb_name, check_host_address};
 use crate::reader::{Node, Table};
 use crate::regions::Scope;
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, Transport};
 
 /// Attributes that the original has and Perigee does not yet, with the values that change nothing
 /// (`spec/alb.md` section 13).
@@ -198,7 +198,7 @@ fn targets(
         } else {
             // A target may be in several groups of its region; the text is then the same and no clash.
             let owner = format!("target {address}:{port} of {}, zone {zone}", scope.code);
-            sockets.claim(&id, address, port..=port, owner);
+            sockets.claim(&id, Transport::Tcp, address, port..=port, owner);
             made.push(Target { address, port, zone });
         }
     }

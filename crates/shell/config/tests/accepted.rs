@@ -72,7 +72,7 @@ fn the_built_in_configuration_is_the_documented_table_of_addresses() {
     let accelerator = &s.accelerators[0];
     assert_eq!(s.accelerators.len(), 1);
     assert_eq!(accelerator.name.as_str(), "shop");
-    assert_eq!(accelerator.addresses, [ip("127.75.2.1"), ip("127.99.83.1")]);
+    assert_eq!(accelerator.addresses[..], [ip("127.75.2.1"), ip("127.99.83.1")]);
     assert!(accelerator.enabled && accelerator.listeners.len() == 1 && accelerator.listeners[0].listens_on(8080));
     assert_eq!(accelerator.listeners[0].endpoint_groups.len(), 2);
 

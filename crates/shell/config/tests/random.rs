@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use perigee_config::Layers;
 use perigee_model::dns::{BranchKey, DnsCheckKind, Policy, PolicyName, PolicyNode, PolicyRecord, RecordTarget};
-use perigee_model::{Action, DnsZone, PolicyNodeIndex, Snapshot};
+use perigee_model::{Action, DnsZone, EndpointTarget, PolicyNodeIndex, Snapshot};
 use proptest::prelude::*;
 
 /// Every reference resolves, every list has the order that the model promises.
@@ -37,7 +37,12 @@ fn holds_together(s: &Snapshot) {
         assert!(group.health_check.timeout < group.health_check.interval);
     }
     for group in s.accelerators.iter().flat_map(|a| &a.listeners).flat_map(|l| &l.endpoint_groups) {
-        assert!(group.endpoints.iter().all(|e| s.load_balancer(e.load_balancer).region == group.region));
+        let region = |target| match target {
+            EndpointTarget::LoadBalancer(index) => s.load_balancer(index).region,
+            EndpointTarget::Instance(index) => s.instance(index).region,
+            EndpointTarget::ElasticIp(index) => s.elastic_ip(index).region,
+        };
+        assert!(group.endpoints.iter().all(|e| region(e.target) == group.region));
     }
     for name in &s.dns.latency_names {
         assert!(s.load_balancers.iter().any(|lb| lb.name == name.load_balancer));

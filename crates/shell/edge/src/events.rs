@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use perigee_dataplane::EdgeView;
 use perigee_health::HealthState;
-use perigee_model::Instant;
+use perigee_model::{AcceleratorIndex, Instant};
 use serde::Serialize;
 use tracing::{info, warn};
 
@@ -73,6 +73,38 @@ impl Events {
                 (true, false) => warn!(check = name, "DNS health check is unhealthy"),
                 (false, true) => info!(check = name, "DNS health check is healthy"),
                 (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Logs the probed endpoints whose health is another one, of two views of one generation.
+    pub(crate) fn log_endpoints(before: &EdgeView, after: &EdgeView) {
+        let (snapshot, generation) = (&after.snapshot, before.snapshot.generation);
+        if generation != snapshot.generation || before.health.probed == after.health.probed {
+            return;
+        }
+        for (a, accelerator) in snapshot.accelerators.iter().enumerate() {
+            for (l, listener) in accelerator.listeners.iter().enumerate() {
+                let at = AcceleratorIndex(a);
+                let pairs = before.health.probed.listener(at, l).iter().zip(after.health.probed.listener(at, l));
+                for (group, (was, is)) in listener.endpoint_groups.iter().zip(pairs) {
+                    let region = &snapshot.region(group.region).code;
+                    for (position, endpoint) in group.endpoints.iter().enumerate() {
+                        let (from, to) = (was.state(position), is.state(position));
+                        let (name, endpoint) = (&accelerator.name, snapshot.endpoint_id(endpoint.target));
+                        match to {
+                            _ if from == to => {}
+                            HealthState::Unhealthy => {
+                                let failure = is.endpoints.get(position).copied().flatten().and_then(|e| e.failure);
+                                let failure = failure.map_or_else(|| "-".to_owned(), |f| f.to_string());
+                                warn!(accelerator = %name, %region, endpoint, failure, "endpoint is unhealthy");
+                            }
+                            HealthState::Healthy | HealthState::Initial => {
+                                info!(accelerator = %name, %region, endpoint, state = ?to, "endpoint's health changed");
+                            }
+                        }
+                    }
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use perigee_dataplane::{ConnectFailure, Connection, Output, Refusal};
 use perigee_model::{Behaviour, ClientIp, Settings};
 use perigee_net::{Clock, HostStream, connect, proxy_protocol};
-use perigee_steering::{Candidate, Flow};
+use perigee_steering::{Approach, Candidate, Flow, ProxyHeader};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ pub(crate) async fn establish(
                     return Ok((stream, candidate));
                 }
                 Output::Refuse(refusal) => return Err(refusal),
-                Output::Evidence { node, evidence } => front.evidence(&node, evidence),
+                Output::Evidence { subject, evidence } => front.evidence(&subject, evidence),
             }
         }
         let timer = async {
@@ -78,13 +78,13 @@ pub(crate) async fn establish(
 
 fn drain_evidence(connection: &mut Connection, front: &Front) {
     while let Some(output) = connection.poll_output() {
-        if let Output::Evidence { node, evidence } = output {
-            front.evidence(&node, evidence);
+        if let Output::Evidence { subject, evidence } = output {
+            front.evidence(&subject, evidence);
         }
     }
 }
 
-/// Opens the second connection so that the load balancer learns who the client is.
+/// Opens the second connection so that the endpoint learns who the client is, as far as it is to.
 async fn open(
     host: &Host,
     (behaviour, client_ip): (Behaviour, ClientIp),
@@ -92,20 +92,12 @@ async fn open(
     candidate: &Candidate,
     edge: &str,
 ) -> io::Result<HostStream> {
-    let client = flow.client;
-    let on_loopback = |a: IpAddr| matches!(a, IpAddr::V4(a) if a.is_loopback());
-    let bind = match client_ip {
-        ClientIp::Bind => true,
-        ClientIp::ProxyV2 => false,
-        ClientIp::Auto => on_loopback(client.ip()) && on_loopback(candidate.address.ip()),
-    };
-    let source = (bind && candidate.client_ip_preservation).then_some(client.ip());
+    let Approach { source, header } = candidate.approach(flow.client.ip(), client_ip);
     let mut stream = connect(host, source, candidate.address).await?;
-    if !bind {
-        let header = if candidate.client_ip_preservation {
-            proxy_protocol::encode(client, flow.destination, edge)
-        } else {
-            proxy_protocol::encode_local()
+    if let Some(header) = header {
+        let header = match header {
+            ProxyHeader::Client => proxy_protocol::encode(flow.client, flow.destination, edge),
+            ProxyHeader::Local => proxy_protocol::encode_local(),
         };
         if behaviour == Behaviour::Fast {
             // A stopped node's kernel still accepts: only the node's own word says that somebody is there.
@@ -130,5 +122,5 @@ fn failure_of(error: &io::Error) -> ConnectFailure {
 
 /// The flow of an accepted connection.
 pub(crate) fn flow_of(client: &TcpStream, peer: SocketAddr) -> io::Result<Flow> {
-    Ok(Flow { client: peer, destination: client.local_addr()? })
+    Ok(Flow::tcp(peer, client.local_addr()?))
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use perigee_dataplane::{Edge, EdgeView};
 use perigee_geo::{Atlas, PopIndex};
-use perigee_health::{DnsCheckStatus, Evidence, Forced, NodeKey, NodeReport, ProbeFailure, Sample};
+use perigee_health::{DnsCheckStatus, Evidence, Forced, NodeReport, ProbeFailure, Sample, Subject};
 use perigee_model::{LoadBalancerName, ProbeProtocol, RegionCode, Snapshot};
 use perigee_net::{Clock, Host, ProbeTarget, Shutdown, fetch};
 use tokio::sync::Notify;
@@ -12,8 +12,8 @@ use tracing::debug;
 use crate::HealthEvent;
 use crate::events::Events;
 
-/// Drives the front tier's machine: takes its samples and the probes of its DNS health checks, hands it evidence,
-/// publishes its view.
+/// Drives the front tier's machine: takes its samples, the probes of its endpoints and of its DNS health checks, hands
+/// it evidence, publishes its view.
 ///
 /// Readers take the view without a lock; the machine itself sits behind a lock that is held for one call at a time.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Front {
     changed: Notify,
     /// Wakes who probes for the DNS health checks.
     pub(crate) checks_changed: Notify,
+    /// Wakes who probes the endpoints that are no load balancers.
+    pub(crate) endpoints_changed: Notify,
 }
 
 impl Front {
@@ -32,7 +34,14 @@ impl Front {
         let edge = Edge::new(snapshot, atlas, pop, clock.now());
         let view = Arc::new(ArcSwap::new(edge.view().clone()));
         let machine = Mutex::new((edge, Events::default()));
-        Arc::new(Self { machine, view, clock, changed: Notify::new(), checks_changed: Notify::new() })
+        Arc::new(Self {
+            machine,
+            view,
+            clock,
+            changed: Notify::new(),
+            checks_changed: Notify::new(),
+            endpoints_changed: Notify::new(),
+        })
     }
 
     /// What to decide on now.
@@ -56,15 +65,25 @@ impl Front {
         self.with(|edge| edge.set_snapshot(snapshot, atlas, now));
         self.changed.notify_one();
         self.checks_changed.notify_one();
+        self.endpoints_changed.notify_one();
     }
 
     /// Takes what a live connect showed.
-    pub fn evidence(&self, node: &NodeKey, evidence: Evidence) {
+    pub fn evidence(&self, subject: &Subject, evidence: Evidence) {
         let now = self.clock.now();
-        if self.with(|edge| edge.evidence(node, evidence, now)) {
-            debug!(?node, ?evidence, "live connect changed a node's reach");
-            self.changed.notify_one();
+        if self.with(|edge| edge.evidence(subject, evidence, now)) {
+            debug!(?subject, ?evidence, "live connect changed what is known of it");
+            match subject {
+                Subject::Node(_) => self.changed.notify_one(),
+                Subject::Endpoint(_) => self.endpoints_changed.notify_one(),
+            }
         }
+    }
+
+    /// Sets or withdraws the operator's word on an instance or elastic IP of a region, by its id. False when no
+    /// endpoint group has it.
+    pub fn force_endpoint(&self, region: &RegionCode, endpoint: &str, forced: Option<Forced>) -> bool {
+        self.with(|edge| edge.force_endpoint(region, endpoint, forced))
     }
 
     /// Sets or withdraws the operator's word on a load balancer.
@@ -131,6 +150,7 @@ impl Front {
         if !Arc::ptr_eq(&before, edge.view()) {
             events.compare(&before, edge.view(), self.clock.now());
             Events::log_checks(&before, edge.view());
+            Events::log_endpoints(&before, edge.view());
             self.view.store(edge.view().clone());
         }
         result

@@ -5,10 +5,12 @@
 //! the driver of that machine (a DNS server drives it too), and [`Proxy`].
 
 mod checks;
+mod endpoints;
 mod events;
 mod flow;
 mod front;
 mod metrics;
+mod probing;
 mod proxy;
 mod relay;
 mod shares;
@@ -16,6 +18,7 @@ mod shares;
 mod tests;
 
 pub use checks::CheckMetrics;
+pub use endpoints::EndpointMetrics;
 pub use events::HealthEvent;
 pub use front::Front;
 pub use metrics::Metrics;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use perigee_geo::PopIndex;
-use perigee_model::Snapshot;
+use perigee_model::{Snapshot, TransportProtocol};
 use perigee_net::{Clock, Crossings, Gate, Host, HostListener, HostStream, Pass, Shutdown, reset_on_drop};
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -263,11 +263,10 @@ impl Proxy {
         };
         let work = establish(connection, &flow, &self.front, &host, self.clock, moved_on);
         let (endpoint, candidate) = host.run(work).await.ok_or("pop_down")?.map_err(|r| r.name())?;
-        let lb = view.snapshot.load_balancer(candidate.load_balancer);
         let labels = FlowLabels {
             accelerator: view.snapshot.accelerator(accelerator).name.to_string(),
             pop: view.atlas.pops()[pop.0].code.to_string(),
-            region: view.snapshot.region(lb.region).code.to_string(),
+            region: view.snapshot.region(candidate.region).code.to_string(),
         };
         Ok((endpoint, host, labels, view.snapshot.settings.timing.tcp_idle_timeout))
     }
@@ -309,7 +308,8 @@ async fn accept(accepting: Accepting, mut listener: HostListener, gone: Cancella
 fn addresses(snapshot: &Snapshot) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for accelerator in snapshot.accelerators.iter().filter(|a| a.enabled) {
-        let ranges = accelerator.listeners.iter().flat_map(|l| &l.port_ranges);
+        let listeners = accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
+        let ranges = listeners.flat_map(|l| &l.port_ranges);
         for port in ranges.flat_map(|r| r.from_port..=r.to_port) {
             addresses.extend(accelerator.addresses.iter().map(|a| SocketAddr::new(*a, port)));
         }

@@ -40,7 +40,7 @@ pub(crate) fn atlas(snapshot: &Snapshot) -> Arc<Atlas> {
 
 /// A block of loopback addresses that no other test of this run uses: tests of one binary may be processes of their
 /// own, so the block comes from the process number as well.
-fn block() -> [u8; 2] {
+pub(crate) fn block() -> [u8; 2] {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let pid = std::process::id();
     [
@@ -49,7 +49,7 @@ fn block() -> [u8; 2] {
     ]
 }
 
-async fn free_port(address: IpAddr) -> u16 {
+pub(crate) async fn free_port(address: IpAddr) -> u16 {
     let listener = TcpListener::bind((address, 0)).await.expect("a port is free");
     listener.local_addr().expect("it is bound").port()
 }
@@ -59,7 +59,7 @@ impl Lab {
         let [a, b] = block();
         let mut snapshot = fixtures::snapshot(&["ap-northeast-1", "ap-northeast-2"]);
         let entry = IpAddr::from([127, a, b, 200]);
-        snapshot.accelerators[0].addresses = [entry, [127, a, b, 201].into()];
+        snapshot.accelerators[0].addresses = vec![entry, [127, a, b, 201].into()];
         let port = free_port(entry).await;
         snapshot.accelerators[0].listeners[0].port_ranges = vec![PortRange { from_port: port, to_port: port }];
         let mut nodes = Vec::new();

@@ -62,7 +62,7 @@ impl Engine<'_> {
         let accelerator = &self.snapshot.accelerators[0];
         let destination = SocketAddr::new(accelerator.addresses[0], self.port);
         let view = self.fronts[front].edge.view().clone();
-        let chosen = view.explain(&Flow { client, destination }).ok()?.chosen?;
+        let chosen = view.explain(&Flow::tcp(client, destination)).ok()?.chosen?;
         self.snapshot.find_region(&chosen.region).map(|r| r.0)
     }
 
@@ -81,8 +81,7 @@ impl Engine<'_> {
         for (place, client) in asked {
             let front = self.front_of(self.network.source(place).pop);
             let view = self.fronts[front].edge.view().clone();
-            let flow =
-                Flow { client, destination: SocketAddr::new(self.snapshot.accelerators[0].addresses[0], self.port) };
+            let flow = Flow::tcp(client, SocketAddr::new(self.snapshot.accelerators[0].addresses[0], self.port));
             let asked = Asked { method: "GET", host: Some("app.perigee.test"), path: "/" };
             let explained = Explanation::new(&view, &flow, &asked, |chosen, head| {
                 let node = self.nodes.iter().find(|n| n.is_at(chosen.address.ip()))?;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use perigee_dataplane::{ConnectFailure, Connection, Output};
-use perigee_health::Evidence;
+use perigee_health::{Evidence, Subject};
 use perigee_model::{Behaviour, Instant};
-use perigee_steering::{Candidate, Flow};
+use perigee_steering::{Candidate, Flow, Via};
 
 use super::event::{Event, Kind};
 use super::host::Mode;
@@ -40,7 +40,7 @@ impl Engine<'_> {
             Mode::Up => {}
         }
         let front = self.front_of(pop);
-        let flow = Flow { client, destination: self.destination(index) };
+        let flow = Flow::tcp(client, self.destination(index));
         let view = self.fronts[front].edge.view().clone();
         let opened = view.open_at(flow, self.sources[source].place, self.now);
         let mut connection = match opened {
@@ -95,7 +95,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn node_of(&self, candidate: &Candidate) -> u32 {
-        self.nodes_of[candidate.load_balancer.0][candidate.node]
+        match candidate.via {
+            Via::Node { load_balancer, node } => self.nodes_of[load_balancer.0][node],
+            Via::Direct => unreachable!("a run refuses snapshots whose endpoints are no load balancers"),
+        }
     }
 
     /// The address that a client of an accelerator connects to: one of the two, by its own choice.
@@ -150,9 +153,9 @@ impl Engine<'_> {
                     self.drain(opening);
                 }
             }
-            Output::Evidence { node, evidence } => {
+            Output::Evidence { subject, evidence } => {
                 if let Some(front) = self.openings.get_mut(key).map(|o| o.front) {
-                    self.tell_front(front, &node, evidence);
+                    self.tell_front(front, &subject, evidence);
                 }
             }
         }
@@ -162,20 +165,23 @@ impl Engine<'_> {
     fn drain(&mut self, mut opening: Opening) {
         while let Some(output) = opening.connection.poll_output() {
             self.audit_drained(&output);
-            if let Output::Evidence { node, evidence } = output {
-                self.tell_front(opening.front, &node, evidence);
+            if let Output::Evidence { subject, evidence } = output {
+                self.tell_front(opening.front, &subject, evidence);
             }
         }
     }
 
-    fn tell_front(&mut self, front: usize, key: &perigee_health::NodeKey, evidence: Evidence) {
+    fn tell_front(&mut self, front: usize, subject: &Subject, evidence: Evidence) {
+        let Subject::Node(key) = subject else {
+            unreachable!("a run refuses snapshots whose endpoints are no load balancers")
+        };
         let node = self.node_by_key(key);
         let slow = &mut self.fronts[front].slow;
         slow.retain(|n| *n != node);
         if evidence == Evidence::Slow {
             slow.push(node);
         }
-        if self.fronts[front].edge.evidence(key, evidence, self.now) {
+        if self.fronts[front].edge.evidence(subject, evidence, self.now) {
             self.fronts[front].slow.retain(|n| *n != node);
             self.view_changed(front);
         }

@@ -52,6 +52,7 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
     let node = |n, zone: &str| LoadBalancerNode {
         zone: ZoneName::new(zone),
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 1, n)),
+        ipv6: None,
         status_port: 8081,
     };
     let rule = Rule {
@@ -92,6 +93,8 @@ fn snapshot(web: TargetGroup, api: TargetGroup) -> Snapshot {
             client_keep_alive: Duration::from_secs(3600),
         }],
         target_groups: vec![web, api],
+        instances: Vec::new(),
+        elastic_ips: Vec::new(),
         accelerators: Vec::new(),
     }
 }

@@ -2,9 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use perigee_geo::PopIndex;
-use perigee_health::{Evidence, NodeKey};
+use perigee_health::{Evidence, Subject};
 use perigee_model::{AcceleratorIndex, Behaviour, Instant};
-use perigee_steering::{Candidate, Decision, Flow};
+use perigee_steering::{Candidate, Decision, Flow, RouteReason};
 
 use super::EdgeView;
 use super::outbox::{Message, Outbox};
@@ -38,8 +38,8 @@ pub enum Output {
     Refuse(Refusal),
     /// Tell the front tier's machine what a connect showed.
     Evidence {
-        /// About which node.
-        node: NodeKey,
+        /// About which node or endpoint.
+        subject: Subject,
         /// What.
         evidence: Evidence,
     },
@@ -54,6 +54,9 @@ pub enum Refusal {
     Disabled,
     /// The listener has no endpoint.
     NoEndpoint,
+    /// The flow came in by IPv6, and the listener has no endpoint with an IPv6 address. Of TCP these are counted by the
+    /// metric `Flows_Dropped_No_Endpoint_Found` (`global-accelerator.md` section 13).
+    NoIpv6Endpoint,
     /// Every attempt was refused.
     Refused,
     /// The last attempt timed out.
@@ -67,6 +70,7 @@ impl Refusal {
             Self::NoListener => "no_listener",
             Self::Disabled => "disabled",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoIpv6Endpoint => "no_ipv6_endpoint",
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
         }
@@ -147,7 +151,10 @@ impl Connection {
         let listener = view.listener(&flow)?;
         let router = view.router(listener, pop);
         let decision = router.decide(&flow, &mut ());
-        let candidate = router.candidate(&flow, &decision).ok_or(Refusal::NoEndpoint)?;
+        let candidate = router.candidate(&flow, &decision).ok_or(match decision.reason {
+            RouteReason::NoIpv6Endpoint => Refusal::NoIpv6Endpoint,
+            _ => Refusal::NoEndpoint,
+        })?;
         let timing = &view.snapshot.settings.timing;
         let mut connection = Self {
             first: Attempt::new(candidate, now + timing.connect_timeout),
@@ -188,7 +195,17 @@ impl Connection {
 
     /// What to do next; call after each other call until it gives none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        Some(match self.outbox.pop()? {
+        loop {
+            let message = self.outbox.pop()?;
+            if let Some(output) = self.output_of(message) {
+                return Some(output);
+            }
+        }
+    }
+
+    /// What a message says to the driver; nothing if it is evidence about somebody nobody watches.
+    fn output_of(&self, message: Message) -> Option<Output> {
+        Some(match message {
             Message::Connect { attempt } => {
                 Output::Connect { attempt: attempt.into(), candidate: self.candidate(attempt.into()) }
             }
@@ -198,7 +215,8 @@ impl Connection {
             }
             Message::Refuse(refusal) => Output::Refuse(refusal),
             Message::Evidence { attempt, evidence } => {
-                Output::Evidence { node: self.view.node_key(&self.candidate(attempt.into())), evidence }
+                let subject = self.view.subject(self.listener, &self.candidate(attempt.into()))?;
+                Output::Evidence { subject, evidence }
             }
         })
     }
@@ -343,8 +361,7 @@ impl Connection {
     /// Whether a connect to the candidate should be done well within the stagger: twice its estimated round trip fits.
     /// One that is far is not slow, only overtaken by somebody near.
     fn is_near(&self, candidate: &Candidate) -> bool {
-        let region = self.view.snapshot.load_balancer(candidate.load_balancer).region;
-        let leg = self.view.atlas.pop_order(self.pop).iter().find(|leg| leg.region == region);
+        let leg = self.view.atlas.pop_order(self.pop).iter().find(|leg| leg.region == candidate.region);
         let stagger = self.view.snapshot.settings.timing.connect_stagger;
         leg.is_some_and(|leg| 2.0 * f64::from(leg.rtt_ms) <= stagger.as_secs_f64() * 1e3)
     }

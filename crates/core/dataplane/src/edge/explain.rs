@@ -1,8 +1,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use perigee_health::{Forced, HealthState};
-use perigee_model::LatencyName;
-use perigee_steering::{DnsClient, Flow, Note, PolicyExplanation, RecordKind, TreeIndex};
+use perigee_model::{AcceleratorIndex, EndpointTarget, LatencyName};
+use perigee_steering::{DnsClient, Flow, Note, PolicyExplanation, RecordKind, TreeIndex, Via};
 use serde::{Deserialize, Serialize};
 
 use super::{EdgeView, Refusal};
@@ -43,10 +43,27 @@ pub struct ConsideredGroup {
     pub rtt_ms: f32,
     /// Its dial in percent.
     pub traffic_dial: f64,
-    /// Its endpoints' load balancers with weight, measured and forced health.
-    pub endpoints: Vec<(String, u8, HealthState, Option<Forced>)>,
+    /// Its endpoints, in the configuration's order.
+    pub endpoints: Vec<ConsideredEndpoint>,
     /// What was found, in order.
     pub notes: Vec<String>,
+}
+
+/// An endpoint on the way to the decision: all that its share and its turn depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsideredEndpoint {
+    /// Its load balancer's name, or its id.
+    pub id: String,
+    /// `load balancer`, `instance` or `elastic IP`.
+    pub kind: String,
+    /// Its weight.
+    pub weight: u8,
+    /// What is measured.
+    pub measured: HealthState,
+    /// What an operator says instead.
+    pub forced: Option<Forced>,
+    /// The flow's hash for it, 0 to 1: of the eligible ones the greatest `weight / -ln(hash)` takes the flow.
+    pub hash: f64,
 }
 
 /// Where a flow goes.
@@ -54,11 +71,13 @@ pub struct ConsideredGroup {
 pub struct ChosenEndpoint {
     /// The region.
     pub region: String,
-    /// The load balancer.
-    pub load_balancer: String,
-    /// The zone of its node.
-    pub zone: String,
-    /// The node's address and port.
+    /// `load balancer`, `instance` or `elastic IP`.
+    pub kind: String,
+    /// The load balancer's name, or the endpoint's id.
+    pub endpoint: String,
+    /// The zone of the load balancer's node; none of an endpoint that is no load balancer.
+    pub zone: Option<String>,
+    /// The address and port of the node or of the endpoint itself.
     pub address: SocketAddr,
 }
 
@@ -93,29 +112,42 @@ impl EdgeView {
         let located = self.atlas.locate(flow.client.ip());
         let pop = self.pop_of(located.place_index);
         let router = self.router(listener, pop);
+        let accelerator = self.snapshot.accelerator(listener.0);
+        let groups = &accelerator.listeners[listener.1].endpoint_groups;
         let mut notes: Vec<(usize, Note)> = Vec::new();
         let decision = router.decide(flow, &mut notes);
         let chosen = router.candidate(flow, &decision).map(|candidate| {
-            let lb = self.snapshot.load_balancer(candidate.load_balancer);
+            let target = groups[candidate.group].endpoints[candidate.endpoint].target;
+            let zone = match candidate.via {
+                Via::Node { load_balancer, node } => {
+                    Some(self.snapshot.load_balancer(load_balancer).nodes[node].zone.to_string())
+                }
+                Via::Direct => None,
+            };
             ChosenEndpoint {
-                region: self.snapshot.region(lb.region).code.to_string(),
-                load_balancer: lb.name.to_string(),
-                zone: lb.nodes[candidate.node].zone.to_string(),
+                region: self.snapshot.region(candidate.region).code.to_string(),
+                kind: target.kind().to_owned(),
+                endpoint: self.snapshot.endpoint_id(target).to_owned(),
+                zone,
                 address: candidate.address,
             }
         });
-        let accelerator = self.snapshot.accelerator(listener.0);
-        let groups = &accelerator.listeners[listener.1].endpoint_groups;
         let mut considered: Vec<(f32, ConsideredGroup)> = groups
             .iter()
             .enumerate()
             .map(|(i, group)| {
                 let leg = self.atlas.pop_order(pop).iter().find(|leg| leg.region == group.region);
                 let rtt_ms = leg.map_or(f32::INFINITY, |leg| leg.rtt_ms);
-                let endpoints = group.endpoints.iter().map(|e| {
-                    let health = self.health.load_balancer(e.load_balancer);
-                    let name = self.snapshot.load_balancer(e.load_balancer).name.to_string();
-                    (name, e.weight.get(), health.measured, health.forced)
+                let endpoints = group.endpoints.iter().enumerate().map(|(e, endpoint)| {
+                    let (measured, forced) = self.word_on(listener, i, e, endpoint.target);
+                    ConsideredEndpoint {
+                        id: self.snapshot.endpoint_id(endpoint.target).to_owned(),
+                        kind: endpoint.target.kind().to_owned(),
+                        weight: endpoint.weight.get(),
+                        measured,
+                        forced,
+                        hash: router.draw_for(flow, i, e),
+                    }
                 });
                 let group = ConsideredGroup {
                     region: self.snapshot.region(group.region).code.to_string(),
@@ -142,6 +174,27 @@ impl EdgeView {
             chosen,
             reason: decision.reason.to_string(),
         })
+    }
+
+    /// What is measured of an endpoint, and what an operator says of it.
+    fn word_on(
+        &self,
+        (accelerator, listener): (AcceleratorIndex, usize),
+        group: usize,
+        endpoint: usize,
+        target: EndpointTarget,
+    ) -> (HealthState, Option<Forced>) {
+        match target {
+            EndpointTarget::LoadBalancer(index) => {
+                let health = self.health.load_balancer(index);
+                (health.measured, health.forced)
+            }
+            EndpointTarget::Instance(_) | EndpointTarget::ElasticIp(_) => {
+                let known = self.health.probed.listener(accelerator, listener).get(group);
+                let known = known.and_then(|group| group.endpoints.get(endpoint).copied().flatten());
+                known.map_or((HealthState::Initial, None), |known| (known.measured, known.forced))
+            }
+        }
     }
 
     /// Explains the answer to a name for a client network.

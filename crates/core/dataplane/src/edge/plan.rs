@@ -3,7 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use perigee_balance::Seed;
 use perigee_geo::{Atlas, PopIndex};
-use perigee_model::{AcceleratorIndex, Snapshot};
+use perigee_model::{AcceleratorIndex, AcceleratorListener, Snapshot};
 use perigee_steering::{Flow, GroupOrder, Trees};
 
 use super::Refusal;
@@ -29,8 +29,9 @@ struct AcceleratorPlan {
 impl Plan {
     pub(super) fn new(snapshot: &Snapshot, atlas: &Atlas) -> Self {
         let indices = (0..snapshot.accelerators.len()).map(AcceleratorIndex);
-        let mut addresses: Vec<(IpAddr, AcceleratorIndex)> =
-            indices.flat_map(|index| snapshot.accelerator(index).addresses.map(|address| (address, index))).collect();
+        let mut addresses: Vec<(IpAddr, AcceleratorIndex)> = indices
+            .flat_map(|index| snapshot.accelerator(index).addresses.iter().map(move |address| (*address, index)))
+            .collect();
         addresses.sort_unstable();
         addresses.dedup_by_key(|(address, _)| *address);
         let pops = || (0..atlas.pops().len()).map(PopIndex);
@@ -44,7 +45,7 @@ impl Plan {
         Self { addresses: addresses.into(), accelerators: accelerators.collect(), trees: OnceLock::new() }
     }
 
-    /// The accelerator and listener of the flow's address and port. Errors: there is none, or it is disabled.
+    /// The accelerator and listener of the flow's address, protocol and port. Errors: there is none, or it is disabled.
     pub(super) fn listener(&self, snapshot: &Snapshot, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         let address = flow.destination.ip();
         let at = self.addresses.binary_search_by_key(&address, |(a, _)| *a).map_err(|_| Refusal::NoListener)?;
@@ -53,7 +54,8 @@ impl Plan {
         if !accelerator.enabled {
             return Err(Refusal::Disabled);
         }
-        let listener = accelerator.listeners.iter().position(|l| l.listens_on(flow.destination.port()));
+        let takes = |l: &AcceleratorListener| l.protocol == flow.protocol && l.listens_on(flow.destination.port());
+        let listener = accelerator.listeners.iter().position(takes);
         Ok((index, listener.ok_or(Refusal::NoListener)?))
     }
 

@@ -1,3 +1,5 @@
+mod endpoints;
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -50,7 +52,7 @@ fn healthy_edge(behaviour: Behaviour) -> Edge {
 }
 
 fn flow(port: u16) -> Flow {
-    Flow { client: (SEOUL_CLIENT, port).into(), destination: ([127, 75, 2, 1], 8080).into() }
+    Flow::tcp((SEOUL_CLIENT, port).into(), ([127, 75, 2, 1], 8080).into())
 }
 
 /// Opens a flow and drives it against a network in which `reachable` says what a connect gives: done, refused or none
@@ -73,15 +75,15 @@ fn drive(
                 },
                 Output::Use { candidate, .. } => {
                     while let Some(output) = connection.poll_output() {
-                        if let Output::Evidence { node, evidence } = output {
-                            edge.evidence(&node, evidence, now);
+                        if let Output::Evidence { subject, evidence } = output {
+                            edge.evidence(&subject, evidence, now);
                         }
                     }
                     return (Ok(candidate.address), (now - at(start)).as_millis() as u64);
                 }
                 Output::Refuse(refusal) => return (Err(refusal), (now - at(start)).as_millis() as u64),
-                Output::Evidence { node, evidence } => {
-                    edge.evidence(&node, evidence, now);
+                Output::Evidence { subject, evidence } => {
+                    edge.evidence(&subject, evidence, now);
                 }
                 Output::Abandon { .. } => {}
             }
@@ -159,9 +161,9 @@ fn a_region_that_is_far_is_not_suspected_for_being_overtaken_by_a_nearer_one() {
         }
         connection.connected(2);
         while let Some(output) = connection.poll_output() {
-            if let Output::Evidence { node, evidence } = output {
-                assert_ne!(evidence, Evidence::Slow, "{node:?}");
-                edge.evidence(&node, evidence, at(500));
+            if let Output::Evidence { subject, evidence } = output {
+                assert_ne!(evidence, Evidence::Slow, "{subject:?}");
+                edge.evidence(&subject, evidence, at(500));
             }
         }
     }
@@ -393,4 +395,21 @@ fn trees_follow_health_and_configuration_as_the_latency_law_does() {
     let explanation = view.explain_policy(view.trees().of_latency_name(0), perigee_steering::RecordKind::A, &client, 0);
     assert_eq!(explanation.answers, ["load balancer shop in ap-northeast-2"]);
     assert!(explanation.to_string().contains("longer round trip"), "{explanation}");
+}
+
+#[test]
+fn t15_one_port_of_a_tcp_and_a_udp_listener_leads_to_two_listeners() {
+    let mut snapshot = Snapshot::clone(&snapshot(Behaviour::Fast));
+    let mut udp = snapshot.accelerators[0].listeners[0].clone();
+    udp.protocol = perigee_model::TransportProtocol::Udp;
+    udp.endpoint_groups.truncate(1);
+    snapshot.accelerators[0].listeners.push(udp);
+    let snapshot = Arc::new(snapshot);
+    let edge = Edge::new(snapshot.clone(), atlas(&snapshot), None, at(0));
+    let tcp = flow(1);
+    let udp = Flow::udp(tcp.client, tcp.destination);
+    let groups = |flow: &Flow| edge.view().explain(flow).expect("explained").groups.len();
+    assert_eq!((groups(&tcp), groups(&udp)), (2, 1));
+    let stray = Flow { destination: ([127, 75, 2, 1], 81).into(), ..udp };
+    assert_eq!(edge.view().open(stray, at(0)).map(|_| ()), Err(Refusal::NoListener));
 }

@@ -2,10 +2,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use perigee_geo::{Atlas, Leg, PlaceIndex, PopIndex};
-use perigee_health::{LoadBalancerHealth, NodeKey, View};
+use perigee_health::{EndpointKey, LoadBalancerHealth, NodeKey, ProbedView, Subject, View};
 use perigee_model::{AcceleratorIndex, Instant, LatencyName, LoadBalancerIndex, Snapshot};
 use perigee_steering::{
-    Answer, Candidate, DnsClient, Flow, PolicyDecision, RecordKind, Router, TreeIndex, TreeStates, Trees, answer,
+    Answer, Candidate, DnsClient, Flow, PolicyDecision, RecordKind, Router, TreeIndex, TreeStates, Trees, Via, answer,
     load_balancer_addresses,
 };
 
@@ -19,7 +19,7 @@ pub struct EdgeView {
     pub snapshot: Arc<Snapshot>,
     /// The geography of the configuration's regions.
     pub atlas: Arc<Atlas>,
-    /// The health of load balancers and DNS health checks. Changed by this type's own methods alone, so that the trees'
+    /// The health of load balancers, probed endpoints and DNS health checks. Changed by this type's own methods alone, so that the trees'
     /// states follow.
     pub health: View,
     /// The one point of presence of this edge, if it stands for one.
@@ -40,6 +40,11 @@ impl EdgeView {
     pub(super) fn set_load_balancer(&mut self, index: LoadBalancerIndex, health: LoadBalancerHealth) {
         self.health.load_balancers[index.0] = health;
         self.refresh_trees();
+    }
+
+    /// Puts what is known of the probed endpoints in its place. No tree asks for it.
+    pub(super) fn set_probed(&mut self, probed: ProbedView) {
+        self.health.probed = probed;
     }
 
     /// Puts the verdicts of the DNS health checks in their place.
@@ -94,15 +99,14 @@ impl EdgeView {
         self.atlas.nearest_pop(place, |pop| !self.dead_pops.contains(&pop)).unwrap_or(nearest)
     }
 
-    /// The accelerator and listener of an address and port. Errors: there is none, or it is disabled.
+    /// The accelerator and listener of an address, protocol and port. Errors: there is none, or it is disabled.
     pub(super) fn listener(&self, flow: &Flow) -> Result<(AcceleratorIndex, usize), Refusal> {
         self.plan.listener(&self.snapshot, flow)
     }
 
     /// The law for a listener as seen from `pop`.
     pub(super) fn router(&self, at: (AcceleratorIndex, usize), pop: PopIndex) -> Router<'_> {
-        let listener = &self.snapshot.accelerator(at.0).listeners[at.1];
-        Router::new(&self.snapshot, listener, self.plan.groups(at, pop), &self.health, self.plan.seed(at.0))
+        Router::new(&self.snapshot, at, self.plan.groups(at, pop), &self.health, self.plan.seed(at.0))
     }
 
     /// Takes a new flow: decides where it goes and gives the machine that gets it there.
@@ -141,13 +145,25 @@ impl EdgeView {
         load_balancer_addresses(&self.snapshot, load_balancer, &self.health)
     }
 
-    /// The node behind a candidate, as the monitor names it.
-    pub fn node_key(&self, candidate: &Candidate) -> NodeKey {
-        let lb = self.snapshot.load_balancer(candidate.load_balancer);
-        NodeKey {
-            region: self.snapshot.region(lb.region).code.clone(),
-            load_balancer: lb.name.clone(),
-            address: candidate.address.ip(),
+    /// What a connect to a candidate of the listener at `at` is evidence about.
+    pub(super) fn subject(&self, at: (AcceleratorIndex, usize), candidate: &Candidate) -> Option<Subject> {
+        let accelerator = self.snapshot.accelerator(at.0);
+        let listener = &accelerator.listeners[at.1];
+        match candidate.via {
+            Via::Node { load_balancer, node } => {
+                let lb = self.snapshot.load_balancer(load_balancer);
+                Some(Subject::Node(NodeKey {
+                    region: self.snapshot.region(lb.region).code.clone(),
+                    load_balancer: lb.name.clone(),
+                    // Nodes are known by their IPv4 address, whichever of the two was tried.
+                    address: lb.nodes[node].address,
+                }))
+            }
+            Via::Direct => {
+                let group = &listener.endpoint_groups[candidate.group];
+                let target = group.endpoints[candidate.endpoint].target;
+                EndpointKey::of(&self.snapshot, accelerator, listener, group, target).map(Subject::Endpoint)
+            }
         }
     }
 }

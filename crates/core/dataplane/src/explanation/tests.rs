@@ -5,6 +5,11 @@ use perigee_rules::RuleTrace;
 use super::*;
 use crate::{ConsideredGroup, RespondReason, TargetTrace};
 
+fn endpoint(id: &str, kind: &str, weight: u8, forced: Option<perigee_health::Forced>) -> ConsideredEndpoint {
+    let measured = HealthState::Healthy;
+    ConsideredEndpoint { id: id.into(), kind: kind.into(), weight, measured, forced, hash: 0.25 }
+}
+
 fn explanation() -> Explanation {
     let target = Target { address: [127, 0, 1, 10].into(), port: 9000, zone: ZoneName::new("ap-northeast-2a") };
     let state = |state, reason, eligible| TargetTrace { target: target.clone(), state, reason, in_flight: 3, eligible };
@@ -36,15 +41,16 @@ fn explanation() -> Explanation {
                 rtt_ms: 1.0,
                 traffic_dial: 100.0,
                 endpoints: vec![
-                    ("shop".into(), 128, HealthState::Healthy, None),
-                    ("old".into(), 1, HealthState::Healthy, Some(perigee_health::Forced::Unhealthy)),
+                    endpoint("shop", "load balancer", 128, None),
+                    endpoint("i-0123456789abcdef0", "instance", 1, Some(perigee_health::Forced::Unhealthy)),
                 ],
                 notes: vec!["chosen".into()],
             }],
             chosen: Some(ChosenEndpoint {
                 region: "ap-northeast-2".into(),
-                load_balancer: "shop".into(),
-                zone: "ap-northeast-2a".into(),
+                kind: "load balancer".into(),
+                endpoint: "shop".into(),
+                zone: Some("ap-northeast-2a".into()),
                 address: ([127, 0, 1, 1], 8080).into(),
             }),
             reason: "the closest group takes it".into(),
@@ -83,7 +89,7 @@ DNS      app -> ap-northeast-2 for 15 s: lowest round trip
            ap-northeast-1     34.5 ms  not judged yet
 anycast  127.75.2.1:8080 -> edge ICN (Seoul), about 1 ms away
 edge     accelerator shop, endpoint groups by distance:
-           ap-northeast-2      1.0 ms  dial 100  shop (weight 128, healthy), old (weight 1, healthy, forced unhealthy)  <- chosen
+           ap-northeast-2      1.0 ms  dial 100  shop (weight 128, healthy, hash 0.250), i-0123456789abcdef0 (weight 1, healthy, forced unhealthy, hash 0.250)  <- chosen
            -> ap-northeast-2 shop in ap-northeast-2a at 127.0.1.1:8080: the closest group takes it
 region   GET /check, rules by priority:
            rule 10       passed over
@@ -105,6 +111,11 @@ fn what_leads_nowhere_says_why() {
     assert!(explanation.to_string().ends_with(ending));
     explanation.request = None;
     assert!(explanation.to_string().ends_with("runs in another process; ask its admin API"));
+    let chosen = explanation.route.chosen.as_mut().expect("chosen");
+    (chosen.kind, chosen.endpoint, chosen.zone) = ("instance".into(), "i-0123456789abcdef0".into(), None);
+    let text = explanation.to_string();
+    assert!(text.ends_with("region   the instance gets the flow as it is: no rules"), "{text}");
+    assert!(text.contains("-> ap-northeast-2 i-0123456789abcdef0 at 127.0.1.1:8080:"), "{text}");
     explanation.route.chosen = None;
     explanation.route.reason = "there is no endpoint".into();
     assert!(explanation.route.to_string().ends_with("-> reset: there is no endpoint"));

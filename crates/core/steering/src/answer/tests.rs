@@ -15,7 +15,7 @@ fn healthy() -> LoadBalancerHealth {
 fn world(health: &[HealthState]) -> (Snapshot, View) {
     let codes = &["a", "b", "c"][..health.len()];
     let health = health.iter().map(|state| LoadBalancerHealth { measured: *state, ..healthy() }).collect();
-    (fixtures::snapshot(codes), View { load_balancers: health, checks: Vec::new() })
+    (fixtures::snapshot(codes), View { load_balancers: health, checks: Vec::new(), probed: Default::default() })
 }
 
 fn ask(health: &[HealthState], by_distance: &[usize]) -> Answer {

@@ -245,7 +245,7 @@ impl<T: PolicyTrace> Walk<'_, T> {
         let (address, len) = self.client.network.unwrap_or((self.client.resolver, u8::MAX));
         let key = FlowKey::address(cut(address, len.min(prefix_bound(address))));
         let score =
-            |position: &usize| score(seed, &key, at.branches[*position].id.as_bytes(), weight(*position) as f64);
+            |position: &usize| score(seed, &key, [at.branches[*position].id.as_bytes(), &[]], weight(*position) as f64);
         positions
             .map(|position| (position, score(&position)))
             .reduce(|a, b| if b.1 > a.1 { b } else { a })

@@ -113,7 +113,7 @@ impl Names {
             zones: snapshot.dns.zones.iter().map(|_| None).collect(),
             fixed: Vec::new(),
             fixed_addresses: Addresses::default(),
-            accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses)).collect(),
+            accelerators: snapshot.accelerators.iter().map(|a| Addresses::of(a.addresses.iter().copied())).collect(),
             snapshot,
         };
         for zone in zones.all() {

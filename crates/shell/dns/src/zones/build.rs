@@ -150,8 +150,8 @@ fn add_reverse_names(snapshot: &Snapshot, drafts: &mut [Option<Draft>], by_origi
     for accelerator in &snapshot.accelerators {
         let Some(name) = key_of_text(&format!("{}.accelerator", accelerator.name)) else { continue };
         let name = name_of(&[&name[..], &origin[..]].concat());
-        for address in accelerator.addresses {
-            let Some(key) = reverse_key(address) else { continue };
+        for address in &accelerator.addresses {
+            let Some(key) = reverse_key(*address) else { continue };
             let Some((index, at)) = zone_above(&key, by_origin, 0) else { continue };
             let Some(Some(draft)) = drafts.get_mut(index.0) else { continue };
             let ttl_s = super::seconds(snapshot.dns.accelerator_ttl);

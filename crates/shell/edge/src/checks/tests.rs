@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use perigee_health::{DnsCheckStatus, Forced};
+use perigee_health::{DnsCheckStatus, Forced, ProbeFailure};
 use perigee_model::dns::{DnsCheckKind, DnsHealthCheck, EndpointCheck, EndpointProtocol};
 use perigee_model::{HealthCheckIndex, Snapshot, fixtures};
 use perigee_net::{Clock, Host, Names};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use perigee_dataplane::{Asked, Connection, Explanation, Output, Refusal};
 use perigee_health::HealthState;
 use perigee_model::{Behaviour, ClientAffinity};
-use perigee_steering::{Candidate, Flow, Outcome, RouteReason};
+use perigee_steering::{Candidate, Flow, Outcome, RouteReason, Via};
 
 use super::law::{self, Grounds};
 use super::{Audit, Engine, Reached, place};
@@ -39,7 +39,7 @@ impl Engine<'_> {
         let (view, decision, pop) = (connection.view(), connection.decision(), connection.pop());
         let now = self.now;
         let destination = self.destination(index);
-        let flow = Flow { client, destination };
+        let flow = Flow::tcp(client, destination);
         let mut wrong = |rule, text| {
             let asked = Asked { method: "GET", host: None, path: "/" };
             let explained = Explanation::new(view, &flow, &asked, |_, _| None);
@@ -49,7 +49,10 @@ impl Engine<'_> {
         let (Outcome::Endpoint { .. }, Some(Output::Connect { candidate, .. })) = (decision.outcome, first) else {
             return wrong("every flow finds an endpoint", format!("flow {number} of {client} was refused"));
         };
-        let lb = candidate.load_balancer.0;
+        let Via::Node { load_balancer, node } = candidate.via else {
+            return wrong("every flow finds an endpoint", format!("flow {number} of {client} left the load balancers"));
+        };
+        let lb = load_balancer.0;
         let order: Vec<usize> = view.atlas.pop_order(pop).iter().map(|leg| leg.region.0).collect();
         let dials: Vec<f64> = self.snapshot.accelerators[0].listeners[0]
             .endpoint_groups
@@ -68,7 +71,7 @@ impl Engine<'_> {
             wrong("no flow to a region known dead, none past its dial", text);
         }
         let nodes = &view.health.load_balancers[lb].nodes;
-        if nodes.iter().any(|n| n.in_service) && !nodes[candidate.node].in_service {
+        if nodes.iter().any(|n| n.in_service) && !nodes[node].in_service {
             let text = format!("a flow of {client} was sent to {}, whose zone is out of service", candidate.address);
             wrong("no flow to a zone out of service", text);
         }
@@ -100,7 +103,7 @@ impl Engine<'_> {
             RouteReason::Failover => audit.counts.add(Reached::Failovers, 1),
             RouteReason::FailOpen => audit.counts.add(Reached::EdgeFailOpens, 1),
             RouteReason::Dial => audit.counts.add(Reached::DialsPassedOn, 1),
-            RouteReason::Closest | RouteReason::NoEndpoint => {}
+            RouteReason::Closest | RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint => {}
         }
         audit.calm_flow(now, &flow, connection);
     }

@@ -55,7 +55,7 @@ pub(crate) fn judge(grounds: &Grounds<'_>, chosen: usize, reason: RouteReason) -
             if meant || all_off { Ok(()) } else { wrong("no region that is dialled up is unhealthy") }
         }
         RouteReason::FailOpen => wrong("it is healthy"),
-        RouteReason::NoEndpoint => wrong("it is an endpoint"),
+        RouteReason::NoEndpoint | RouteReason::NoIpv6Endpoint => wrong("it is an endpoint"),
         RouteReason::Closest | RouteReason::Dial => Ok(()),
     }
 }

@@ -141,7 +141,8 @@ impl World {
         change(&mut snapshot);
         let node = NodeHealth { reach: Reach::Up, in_service: true, failure: None };
         let healthy = LoadBalancerHealth { measured: HealthState::Healthy, forced: None, nodes: vec![node; 2] };
-        let health = View { load_balancers: vec![healthy; REGIONS.len()], checks: vec![true; 16] };
+        let health =
+            View { load_balancers: vec![healthy; REGIONS.len()], checks: vec![true; 16], probed: Default::default() };
         Self { trees: Trees::build(&snapshot, atlas()), snapshot, health }
     }
 

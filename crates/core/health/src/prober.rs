@@ -4,12 +4,13 @@ use perigee_model::Instant;
 
 use crate::{Check, HealthState, ProbeFailure, Thresholds};
 
-/// One of the independent observers of an endpoint: a schedule, and a count of results in a row.
+/// One observer of an endpoint: a schedule, and a count of results in a row.
 ///
 /// The next probe begins one interval after the response to the last one, whatever that said, so that a sick endpoint
-/// is asked no oftener than a healthy one. Source: `spec/dns.md` section 2.5 (`RequestInterval`, `FailureThreshold`).
+/// is asked no oftener than a healthy one. Source: `spec/dns.md` section 2.5 (`RequestInterval`, `FailureThreshold`);
+/// the accelerator's probes are made by the same probers (`global-accelerator.md` section 8.2).
 #[derive(Clone, Debug)]
-pub(super) struct Prober {
+pub(crate) struct Prober {
     check: Check,
     next: Instant,
     /// The serial number of the probe under way.
@@ -18,12 +19,12 @@ pub(super) struct Prober {
 
 impl Prober {
     /// A prober without data whose first probe is due at `first`.
-    pub(super) const fn new(threshold: u8, first: Instant) -> Self {
+    pub(crate) const fn new(threshold: u8, first: Instant) -> Self {
         Self { check: Check::new(thresholds(threshold)), next: first, under_way: None }
     }
 
     /// When its next probe is due; none while one is under way.
-    pub(super) const fn due(&self) -> Option<Instant> {
+    pub(crate) const fn due(&self) -> Option<Instant> {
         match self.under_way {
             Some(_) => None,
             None => Some(self.next),
@@ -31,36 +32,46 @@ impl Prober {
     }
 
     /// Whether it says healthy. One without enough data does: a new check is healthy until its probers know better.
-    pub(super) fn says_healthy(&self) -> bool {
+    pub(crate) fn says_healthy(&self) -> bool {
         self.check.state() != HealthState::Unhealthy
     }
 
     /// Whether it has judged the endpoint yet.
-    pub(super) fn has_judged(&self) -> bool {
+    pub(crate) fn has_judged(&self) -> bool {
         self.check.state() != HealthState::Initial
     }
 
     /// Takes another threshold; what is counted stays.
-    pub(super) const fn set_threshold(&mut self, threshold: u8) {
+    pub(crate) const fn set_threshold(&mut self, threshold: u8) {
         self.check.set_thresholds(thresholds(threshold));
     }
 
     /// Forgets the probe under way, whose result would speak of another endpoint; the next is due at `next`.
-    pub(super) const fn abandon(&mut self, next: Instant) {
+    pub(crate) const fn abandon(&mut self, next: Instant) {
         if self.under_way.take().is_some() {
             self.next = next;
         }
     }
 
+    /// What its results say.
+    pub(crate) const fn check(&self) -> &Check {
+        &self.check
+    }
+
+    /// Makes the next probe due at `at` if it would be later.
+    pub(crate) fn bring_forward(&mut self, at: Instant) {
+        self.next = self.next.min(at);
+    }
+
     /// Begins the probe with the number `serial`.
-    pub(super) const fn begin(&mut self, serial: u64) {
+    pub(crate) const fn begin(&mut self, serial: u64) {
         self.under_way = Some(serial);
     }
 
     /// Takes the result of the probe `serial`. False when that is not the one under way.
     ///
     /// The prober's own trouble says nothing about the endpoint: it neither counts nor breaks a row.
-    pub(super) fn end(
+    pub(crate) fn end(
         &mut self,
         serial: u64,
         result: Result<(), ProbeFailure>,
@@ -85,12 +96,12 @@ const fn thresholds(threshold: u8) -> Thresholds {
     Thresholds { healthy: count, unhealthy: count }
 }
 
-/// Where in its interval the `prober`th prober of the check `name` begins: anywhere, independently of the others, and
+/// Where in an interval the `prober`th prober of the check `name` begins: anywhere, independently of the others, and
 /// the same in every run. Shorter than `interval`.
 ///
 /// The names are the seed, as everywhere in Perigee: servers with one configuration agree without talking. The hash is
 /// FNV-1a with the finaliser of SplitMix64; it spreads and needs no secret.
-pub(super) fn phase(name: &str, prober: u8, interval: Duration) -> Duration {
+pub(crate) fn phase(name: &str, prober: u8, interval: Duration) -> Duration {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in name.bytes().chain([0xff, prober]) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
