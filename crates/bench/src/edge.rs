@@ -8,11 +8,10 @@ use std::path::PathBuf;
 
 use crate::Process;
 
-/// A server that the edge forwards to, at the edge's own port. It gets the client's bytes and nothing before them.
+/// A server that the edge forwards to, at the edge's own port, and probes there. It gets the client's bytes and
+/// nothing before them.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// What it is called in the configuration: small letters, digits and hyphens.
-    pub name: String,
     /// Where it listens.
     pub address: Ipv4Addr,
     /// 0 to 255.
@@ -43,7 +42,8 @@ pub struct Edge {
     pub admin: SocketAddr,
     /// `limits.edge_flows`.
     pub flows: u32,
-    /// Whether endpoints see the client's own address (loopback clients only).
+    /// Whether endpoints see the client's own address (loopback clients only): they are instances then, and elastic
+    /// IPs otherwise.
     pub preserve_clients: bool,
     /// Where it forwards to.
     pub groups: Vec<Group>,
@@ -72,12 +72,16 @@ impl Edge {
         Process::start(core, &self.folder.join("edge.log"), &[binary, "run", "edge", "--config", &folder])
     }
 
+    /// What an endpoint is called.
+    fn id(&self, endpoint: &Endpoint) -> String {
+        let kind = if self.preserve_clients { "i" } else { "eipalloc" };
+        format!("{kind}-{:08x}", endpoint.address.to_bits())
+    }
+
     fn main(&self) -> String {
-        let Self { addresses: [first, second], port, admin, flows, preserve_clients, .. } = self;
-        // An endpoint is a load balancer whose node nobody runs. Its health is never known, so that everything fails
-        // open to it, and with this `client_ip` it gets a plain connection.
+        let Self { addresses: [first, second], port, admin, flows, .. } = self;
         let mut text = format!(
-            "client_ip = \"bind\"\npop = \"ICN\"\n[admin]\nlisten = \"{admin}\"\n[limits]\nedge_flows = {flows}\n\
+            "pop = \"ICN\"\n[admin]\nlisten = \"{admin}\"\n[limits]\nedge_flows = {flows}\n\
              [accelerators.bench]\naddresses = [\"{first}\", \"{second}\"]\n[[accelerators.bench.listeners]]\n\
              protocol = \"TCP\"\nport_ranges = [{{ from_port = {port}, to_port = {port} }}]\n"
         );
@@ -85,14 +89,11 @@ impl Edge {
             let _ = writeln!(
                 text,
                 "[[accelerators.bench.listeners.endpoint_groups]]\nregion = \"{region}\"\n\
-                 traffic_dial_percentage = {dial}\nendpoints = ["
+                 traffic_dial_percentage = {dial}\nhealth_check_interval_seconds = 10\nendpoints = ["
             );
-            for Endpoint { name, weight, .. } in endpoints {
-                let _ = writeln!(
-                    text,
-                    "    {{ endpoint_id = \"{name}\", weight = {weight}, client_ip_preservation_enabled = \
-                     {preserve_clients} }},"
-                );
+            for endpoint in endpoints {
+                let (id, weight) = (self.id(endpoint), endpoint.weight);
+                let _ = writeln!(text, "    {{ endpoint_id = \"{id}\", weight = {weight} }},");
             }
             text += "]\n";
         }
@@ -101,16 +102,48 @@ impl Edge {
 
     fn region(&self, Group { region, endpoints, .. }: &Group) -> String {
         let mut text = format!("[[zones]]\nname = \"{region}a\"\n");
-        for Endpoint { name, address, .. } in endpoints {
-            let _ = writeln!(
-                text,
-                "[load_balancers.{name}]\nnodes = [{{ zone = \"{region}a\", address = \"{address}\" }}]\n\
-                 [[load_balancers.{name}.listeners]]\nprotocol = \"HTTP\"\nport = {}\n\
-                 default_actions = [{{ type = \"forward\", target_group = \"{name}\" }}]\n[target_groups.{name}]\n\
-                 protocol = \"HTTP\"\ntarget_type = \"ip\"\ntargets = []",
-                self.port
-            );
+        let kind = if self.preserve_clients { "instances" } else { "elastic_ips" };
+        for endpoint in endpoints {
+            let _ = writeln!(text, "[{kind}.{}]\naddress = \"{}\"", self.id(endpoint), endpoint.address);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(folder: &str, preserve_clients: bool) -> Edge {
+        let endpoints = |net| [1, 2].map(|host| Endpoint { address: [127, 7, net, host].into(), weight: 128 }).to_vec();
+        let folder = std::env::temp_dir().join(format!("perigee-bench-{}-{folder}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Edge {
+            folder,
+            addresses: [[127, 7, 9, 1].into(), [127, 7, 9, 2].into()],
+            port: 18_000,
+            admin: ([127, 7, 9, 1], 7_070).into(),
+            flows: 1_000,
+            preserve_clients,
+            groups: vec![
+                Group { region: "ap-northeast-2", dial: 100, endpoints: endpoints(82) },
+                Group { region: "ap-northeast-1", dial: 0, endpoints: endpoints(81) },
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_a_configuration() {
+        for preserve_clients in [false, true] {
+            let edge = edge(&format!("written-{preserve_clients}"), preserve_clients);
+            edge.write().unwrap();
+            let sources = perigee_config::Sources { dir: Some(edge.folder.clone()), ..Default::default() };
+            let config = perigee_config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+            let listener = &config.snapshot.accelerators[0].listeners[0];
+            let endpoints = listener.endpoint_groups.iter().flat_map(|group| &group.endpoints);
+            let preserved = endpoints.map(|endpoint| endpoint.client_ip_preservation);
+            assert_eq!(preserved.collect::<Vec<_>>(), [preserve_clients; 4]);
+            let _ = fs::remove_dir_all(&edge.folder);
+        }
     }
 }

@@ -91,7 +91,7 @@ pub fn nginx_stream(folder: &Path) -> Server {
 /// Perigee's edge with an accelerator that leads to the origin.
 pub fn perigee(folder: &Path) -> Server {
     let own = Ipv4Addr::new(127, 7, 0, 3);
-    let endpoints = vec![Endpoint { name: "origin".into(), address: ORIGIN.0, weight: 128 }];
+    let endpoints = vec![Endpoint { address: ORIGIN.0, weight: 128 }];
     let edge = Edge {
         folder: folder.join("perigee"),
         addresses: [own, Ipv4Addr::new(127, 7, 0, 4)],

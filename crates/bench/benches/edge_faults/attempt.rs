@@ -21,17 +21,16 @@ pub enum End {
     Failed,
 }
 
-/// Where to, and how long to wait for each address's answer before the next address is tried.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    pub addresses: Vec<SocketAddr>,
-    pub patience: Duration,
-}
+/// How long a client waits for an answer before it tries the next address (RFC 8305 section 5 recommends 250 ms
+/// between attempts), and at the last one.
+const NEXT_AFTER: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks one address after the other, until one answers. Gives the end, and when the first byte of the answer came.
-pub async fn attempt(to: &Addresses, client: Ipv4Addr) -> (End, Instant) {
-    for address in &to.addresses {
-        let deadline = Instant::now() + to.patience;
+pub async fn attempt(addresses: &[SocketAddr], client: Ipv4Addr) -> (End, Instant) {
+    for (n, address) in addresses.iter().enumerate() {
+        let is_last = n + 1 == addresses.len();
+        let deadline = Instant::now() + if is_last { PATIENCE } else { NEXT_AFTER };
         if let Ok(Ok(answered)) = timeout_at(deadline, ask(*address, client)).await {
             return answered;
         }

@@ -1,6 +1,6 @@
 //! The client: opens connections on schedule, whatever comes back, and notes every one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval};
 
-use crate::attempt::{Addresses, End, attempt};
+use crate::attempt::{End, attempt};
 
 /// Connections that may be waiting at once; what is due beyond them counts as failed.
-const WAITING_MAX: usize = 20_000;
+const WAITING_MAX: usize = 10_000;
 /// Clients, all of Seoul: each has its own ports.
 const CLIENTS: u32 = 200;
 /// Between two looks at the schedule.
@@ -33,12 +33,12 @@ pub struct Noted {
 pub struct Load(JoinHandle<Vec<Noted>>);
 
 impl Load {
-    /// Starts `rate` connections a second, for `duration`.
-    pub fn start(to: Addresses, rate: u32, duration: Duration) -> Self {
+    /// Starts `rate` connections a second, for `duration`, each to the first address and then, if need be, to the next.
+    pub fn start(to: Vec<SocketAddr>, rate: u32, duration: Duration) -> Self {
         let total = (f64::from(rate) * duration.as_secs_f64()) as u32;
         Self(std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run(Arc::new(to), rate, total))
+            runtime.block_on(run(to.into(), rate, total))
         }))
     }
 
@@ -48,7 +48,7 @@ impl Load {
     }
 }
 
-async fn run(to: Arc<Addresses>, rate: u32, total: u32) -> Vec<Noted> {
+async fn run(to: Arc<[SocketAddr]>, rate: u32, total: u32) -> Vec<Noted> {
     let noted = Arc::new(Mutex::new(Vec::with_capacity(total as usize)));
     let waiting = Arc::new(Semaphore::new(WAITING_MAX));
     let note = |noted: &Mutex<Vec<Noted>>, entry| noted.lock().unwrap_or_else(PoisonError::into_inner).push(entry);

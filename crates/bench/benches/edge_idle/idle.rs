@@ -56,16 +56,22 @@ impl Holder {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Sends back on every connection the octets that it gets, and gives the connections. One that was abandoned for
-    /// another before it was used is left out.
-    fn echo(&self) -> Vec<TcpStream> {
-        let mut streams = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
-        streams.retain_mut(|stream| {
-            let mut octets = [0; 4];
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.read_exact(&mut octets).and_then(|()| stream.write_all(&octets)).is_ok()
-        });
-        streams
+    /// Sends back the octets that it gets on `expected` connections, and gives these. A connection that ends without
+    /// any was a probe, or was abandoned for another before it was used.
+    fn echo(&self, expected: usize) -> Vec<TcpStream> {
+        let end = Instant::now() + PATIENCE;
+        let mut used = Vec::with_capacity(expected);
+        while used.len() < expected {
+            assert!(Instant::now() < end, "{} of {expected} flows reach the endpoint", used.len());
+            let mut taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+            taken.retain_mut(|stream| {
+                let mut octets = [0; 4];
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.read_exact(&mut octets).and_then(|()| stream.write_all(&octets)).is_ok()
+            });
+            used.append(&mut taken);
+        }
+        used
     }
 }
 
@@ -96,7 +102,7 @@ fn exchange(flows: &mut [TcpStream], holder: &Holder) -> Vec<TcpStream> {
     for (n, flow) in flows.iter_mut().enumerate() {
         flow.write_all(&(n as u32).to_be_bytes()).unwrap_or_else(|e| panic!("flow {n} is broken: {e}"));
     }
-    let held = holder.echo();
+    let held = holder.echo(flows.len());
     for (n, flow) in flows.iter_mut().enumerate() {
         let mut octets = [0; 4];
         flow.read_exact(&mut octets).unwrap_or_else(|e| panic!("flow {n} is broken: {e}"));
@@ -150,11 +156,7 @@ pub fn main() -> ExitCode {
         flows: u32::try_from(flows).unwrap() + 2_000,
         // The endpoint has one address: only as many clients' addresses have ports for so many connections to it.
         preserve_clients: true,
-        groups: vec![Group {
-            region: "ap-northeast-2",
-            dial: 100,
-            endpoints: vec![Endpoint { name: "holder".into(), address, weight: 128 }],
-        }],
+        groups: vec![Group { region: "ap-northeast-2", dial: 100, endpoints: vec![Endpoint { address, weight: 128 }] }],
     };
     let holder = Holder::start((address, edge.port).into());
     let mut process = edge.start(binary().to_str().unwrap(), None).unwrap();
@@ -163,12 +165,6 @@ pub fn main() -> ExitCode {
         assert!(process.ended().is_none() && Instant::now() < end, "no edge: {}", process.last_words(20));
         sleep(Duration::from_millis(50));
     }
-    let end = Instant::now() + Duration::from_secs(5);
-    while holder.count() == 0 && Instant::now() < end {
-        sleep(Duration::from_millis(10));
-    }
-    holder.echo();
-
     let mut warm = open(edge.address(), WARM, &holder);
     let held = exchange(&mut warm, &holder);
     drop((warm, held));
