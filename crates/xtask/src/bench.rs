@@ -16,7 +16,7 @@ pub(crate) enum Name {
     Sim,
     /// The DNS server against knot, gdnsd and pdns, which are installed if they are missing
     Dns,
-    /// The edge shell (not built yet)
+    /// The edge against haproxy (splice) and nginx (stream), which are installed if they are missing
     Edge,
     /// The load balancer shell (not built yet)
     Alb,
@@ -25,9 +25,12 @@ pub(crate) enum Name {
 /// What only some measurements know; a list is given with commas.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Seconds of a turn (dns)
+    /// Seconds of a turn (dns, edge)
     #[arg(long)]
     secs: Option<f64>,
+    /// GiB of a turn of the bulk work (edge)
+    #[arg(long)]
+    gib: Option<u64>,
     /// Numbers of clients (dns)
     #[arg(long)]
     clients: Option<String>,
@@ -58,12 +61,14 @@ pub(crate) fn run(name: Name, json: bool, rounds: u32, options: &Options) -> Res
     let mut arguments: Vec<String> = arguments.map(str::to_owned).into_iter().chain([rounds.to_string()]).collect();
     arguments.extend(options.arguments(name)?);
     let mut bench = cargo(arguments);
-    if name == Name::Dns {
-        tools::dns_peers()?;
+    match name {
+        Name::Dns => tools::dns_peers()?,
+        Name::Edge => tools::edge_peers()?,
+        Name::Sim | Name::Alb => {}
+    }
+    if matches!(name, Name::Dns | Name::Edge) {
         // Measured as it is run: the program itself.
-        exec::run(cargo(["build", "--quiet", "--locked", "--release", "--package", "perigee"]))?;
-        let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-        bench.env("PERIGEE", folder.join("release/perigee")).stderr(std::process::Stdio::inherit());
+        bench.env("TEST_PERIGEE", release_binary()?).stderr(std::process::Stdio::inherit());
     }
     let printed = output(bench)?;
     let values = values(&printed)?;
@@ -76,21 +81,34 @@ pub(crate) fn run(name: Name, json: bool, rounds: u32, options: &Options) -> Res
     Ok(())
 }
 
+/// Builds the `perigee` that is measured, as a release is, and gives its path.
+pub(crate) fn release_binary() -> Result<std::path::PathBuf, Failure> {
+    exec::run(cargo(["build", "--quiet", "--locked", "--release", "--package", "perigee"]))?;
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    Ok(folder.join("release/perigee"))
+}
+
 impl Options {
     /// As arguments of the bench. Errors: the bench knows none.
     fn arguments(&self, name: Name) -> Result<Vec<String>, Failure> {
+        let both: &[Name] = &[Name::Dns, Name::Edge];
         let given = [
-            ("--secs", self.secs.map(|secs| secs.to_string())),
-            ("--clients", self.clients.clone()),
-            ("--names", self.names.clone()),
-            ("--regions", self.regions.clone()),
+            ("--secs", self.secs.map(|secs| secs.to_string()), both),
+            ("--gib", self.gib.map(|gib| gib.to_string()), &[Name::Edge]),
+            ("--clients", self.clients.clone(), &[Name::Dns]),
+            ("--names", self.names.clone(), &[Name::Dns]),
+            ("--regions", self.regions.clone(), &[Name::Dns]),
         ];
-        let given: Vec<String> =
-            given.into_iter().filter_map(|(key, value)| Some([key.to_owned(), value?])).flatten().collect();
-        if name != Name::Dns && !given.is_empty() {
-            return Err(Failure::new(format!("only `bench dns` knows {}", given[0])));
+        let mut arguments = Vec::new();
+        for (key, value, known) in given {
+            let Some(value) = value else { continue };
+            if !known.contains(&name) {
+                let known: Vec<_> = known.iter().map(|name| format!("`bench {name:?}`").to_lowercase()).collect();
+                return Err(Failure::new(format!("only {} knows {key}", known.join(" and "))));
+            }
+            arguments.extend([key.to_owned(), value]);
         }
-        Ok(given)
+        Ok(arguments)
     }
 }
 
@@ -99,15 +117,15 @@ fn target(name: Name) -> Result<(&'static str, &'static str), Failure> {
     match name {
         Name::Sim => Ok(("perigee-sim", "queue")),
         Name::Dns => Ok(("perigee-dns", "dns")),
-        Name::Edge | Name::Alb => {
-            let name = format!("{name:?}").to_lowercase();
-            Err(Failure::new(format!("`bench {name}` is not built yet; what there is: `bench sim`, `bench dns`")))
+        Name::Edge => Ok(("perigee-bench", "edge")),
+        Name::Alb => {
+            Err(Failure::new("`bench alb` is not built yet; what there is: `bench sim`, `bench dns`, `bench edge`"))
         }
     }
 }
 
 /// The lines of a bench's output as JSON. Errors: no line, or one that is not JSON.
-fn values(printed: &str) -> Result<Vec<Value>, Failure> {
+pub(crate) fn values(printed: &str) -> Result<Vec<Value>, Failure> {
     let parse = |line: &str| {
         serde_json::from_str(line).map_err(|e| Failure::new(format!("the bench printed `{line}`, not a record: {e}")))
     };
@@ -129,17 +147,27 @@ fn record(value: &Value) -> Result<Record<'_>, Failure> {
     })
 }
 
-/// For people: a line per work, rates in millions.
+/// For people: a line per work and peer.
 fn table(records: &[Record<'_>]) -> String {
-    let width = records.iter().map(|record| record.work.len()).max().unwrap_or(0);
+    let widest = |of: fn(&Record<'_>) -> usize| records.iter().map(of).max().unwrap_or(0);
+    let (width, peers) = (widest(|record| record.work.len()), widest(|record| record.peer.len()));
     let mut table = String::new();
     for Record { work, peer, candidate_per_cpu_s, peer_per_cpu_s, ratio, rounds } in records {
-        let (ours, theirs) = (candidate_per_cpu_s / 1e6, peer_per_cpu_s / 1e6);
+        let (ours, theirs) = (scaled(*candidate_per_cpu_s), scaled(*peer_per_cpu_s));
         table += &format!(
-            "{work:width$}  {ours:7.3} M per CPU second, {peer} {theirs:7.3} M: {ratio:5.2} times (median of {rounds})\n"
+            "{work:width$}  {ours:>9} per CPU second, {peer:peers$} {theirs:>9}: {ratio:5.2} times (median of {rounds})\n"
         );
     }
     table
+}
+
+/// A rate with three digits behind the point and its thousands or millions as a letter.
+fn scaled(rate: f64) -> String {
+    match rate {
+        1e5.. => format!("{:.3} M", rate / 1e6),
+        1e3.. => format!("{:.3} k", rate / 1e3),
+        _ => format!("{rate:.3}"),
+    }
 }
 
 #[cfg(test)]
@@ -155,9 +183,14 @@ mod tests {
         let records: Vec<_> = values.iter().map(|value| record(value).unwrap()).collect();
         let table = table(&records);
         assert_eq!(table.lines().count(), 2);
-        for word in ["w ", "3.000 M", "p ", "2.000 M", "1.50 times", "median of 5"] {
+        for word in ["w ", "3.000 M per CPU second", "p ", "2.000 M", "1.50 times", "median of 5"] {
             assert!(table.contains(word), "no `{word}` in {table}");
         }
+    }
+
+    #[test]
+    fn rates_of_any_size_can_be_read() {
+        assert_eq!([2.4567, 12_345.6, 359_000.0, 4e6].map(scaled), ["2.457", "12.346 k", "0.359 M", "4.000 M"]);
     }
 
     #[test]
@@ -189,6 +222,10 @@ mod tests {
     fn options_go_to_the_bench_that_knows_them() {
         let options = Options { secs: Some(2.5), names: Some("10,1000".into()), ..Options::default() };
         assert_eq!(options.arguments(Name::Dns).unwrap(), ["--secs", "2.5", "--names", "10,1000"]);
+        assert!(options.arguments(Name::Edge).unwrap_err().to_string().contains("only `bench dns` knows --names"));
+        let options = Options { secs: Some(1.0), gib: Some(2), ..Options::default() };
+        assert_eq!(options.arguments(Name::Edge).unwrap(), ["--secs", "1", "--gib", "2"]);
+        assert!(options.arguments(Name::Dns).unwrap_err().to_string().contains("--gib"));
         assert!(options.arguments(Name::Sim).unwrap_err().to_string().contains("--secs"));
         assert!(Options::default().arguments(Name::Sim).unwrap().is_empty());
     }

@@ -7,6 +7,7 @@
 mod bench;
 mod check;
 mod compose;
+mod endure;
 mod exec;
 mod licences;
 mod purity;
@@ -52,6 +53,12 @@ enum Task {
         #[command(flatten)]
         options: bench::Options,
     },
+    /// Crash, cut off and flap a region and a network zone under new connections, and see that none is lost
+    Faults(endure::Faults),
+    /// Hold idle flows, and see what they cost in memory
+    Idle(endure::Idle),
+    /// Let checked streams flow for minutes while everything around them is killed and changed
+    Soak(endure::Soak),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +67,9 @@ fn main() -> ExitCode {
         Task::Ci => test::run(None),
         Task::Compose { action } => compose::run(action),
         Task::Bench { name, json, rounds, options } => bench::run(name, json, rounds, &options),
+        Task::Faults(faults) => endure::faults(&faults),
+        Task::Idle(idle) => endure::idle(&idle),
+        Task::Soak(soak) => endure::soak(&soak),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,6 +35,20 @@ const DNS_PEERS: &[(&str, &str)] = &[
     ("taskset", "util-linux"),
 ];
 
+/// Programs of `bench edge`, and the packages that hold them and what they load.
+const EDGE_PEERS: &[(&str, &str)] = &[
+    ("/usr/sbin/haproxy", "haproxy"),
+    ("/usr/sbin/nginx", "nginx"),
+    ("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"),
+    ("wrk", "wrk"),
+    ("curl", "curl"),
+    ("taskset", "util-linux"),
+    ("ip", "iproute2"),
+];
+
+/// What the measurements of the edge start beside `perigee`.
+const MEASURED_WITH: &[(&str, &str)] = &[("setpriv", "util-linux"), ("ip", "iproute2")];
+
 /// How long a Docker engine that was just started may take to answer.
 const ENGINE_START: Duration = Duration::from_secs(60);
 
@@ -60,6 +74,16 @@ pub(crate) fn programs() -> Result<(), Failure> {
 /// The servers that the DNS server is measured beside, and what pins them to a core.
 pub(crate) fn dns_peers() -> Result<(), Failure> {
     install(DNS_PEERS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
+}
+
+/// The proxies that the edge is measured beside, and the programs that load them.
+pub(crate) fn edge_peers() -> Result<(), Failure> {
+    install(EDGE_PEERS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
+}
+
+/// What the edge's other measurements need.
+pub(crate) fn measuring() -> Result<(), Failure> {
+    install(MEASURED_WITH.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect())
 }
 
 /// A Docker engine that answers, and one of the two compose tools.

@@ -1,15 +1,14 @@
 //! Rounds of turns, and what they say.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use perigee_bench::{Turn, binary, load_average, of, pin_to_load_core, record, rounds};
 use serde_json::json;
 
 use crate::load::{Load, Messages, Outcome, Questions, run};
 use crate::mmdb;
-use crate::servers::{LOAD_CORE, Server, Task, await_answer, gdnsd, knot, pdns, perigee, perigee_with_a_file};
+use crate::servers::{Server, Task, await_answer, gdnsd, knot, pdns, perigee, perigee_with_a_file};
 
 /// Networks in the client subnets.
 const NETWORKS: usize = 10_000;
@@ -68,92 +67,57 @@ fn answers(address: SocketAddr) -> bool {
         && ttl == [0, 0, 0, 60]
 }
 
-/// What a server did in a turn.
-struct Turn {
-    per_cpu_second: f64,
-    busy_percent: f64,
-    outcome: Outcome,
-}
-
-fn turn(server: &Server, load: Load, messages: &Messages) -> Turn {
-    let before = server.cpu_seconds();
+fn turn(server: &Server, load: Load, messages: &Messages) -> Turn<Outcome> {
+    let before = server.process.cpu_seconds();
     let outcome = run(load, messages);
-    let used = (server.cpu_seconds() - before).max(1e-9);
-    let busy_percent = 100.0 * used / outcome.seconds;
-    Turn { per_cpu_second: outcome.answers as f64 / used, busy_percent, outcome }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-fn of(turns: &[Turn], value: impl Fn(&Turn) -> f64) -> f64 {
-    median(turns.iter().map(value).collect())
+    let cpu_seconds = (server.process.cpu_seconds() - before).max(1e-9);
+    Turn { done: outcome.answers as f64, cpu_seconds, seconds: outcome.seconds, outcome }
 }
 
 /// Prints a record of `ours` beside `theirs`, a turn of each per round.
-fn report(work: &str, peer: &str, ours: &[Turn], theirs: &[Turn]) {
-    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a.per_cpu_second / b.per_cpu_second).collect();
-    let (least, most) = ratios.iter().fold((f64::MAX, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
-    let record = json!({
-        "work": work,
-        "peer": peer,
-        "candidate_per_cpu_s": of(ours, |t| t.per_cpu_second),
-        "peer_per_cpu_s": of(theirs, |t| t.per_cpu_second),
-        "ratio": median(ratios),
-        "ratio_least": least,
-        "ratio_most": most,
-        "rounds": ours.len(),
-        "candidate_busy_percent": of(ours, |t| t.busy_percent),
-        "peer_busy_percent": of(theirs, |t| t.busy_percent),
-        "candidate_lost_percent": of(ours, |t| t.outcome.lost_percent()),
-        "peer_lost_percent": of(theirs, |t| t.outcome.lost_percent()),
-        "candidate_wrong": ours.iter().map(|t| t.outcome.wrong).sum::<u64>(),
-        "peer_wrong": theirs.iter().map(|t| t.outcome.wrong).sum::<u64>(),
-        "candidate_p99_ms": of(ours, |t| t.outcome.latency_ms(0.99)),
-        "peer_p99_ms": of(theirs, |t| t.outcome.latency_ms(0.99)),
-    });
-    println!("{record}");
+fn report(work: &str, peer: &str, ours: &[Turn<Outcome>], theirs: &[Turn<Outcome>]) {
+    let mut record = record(work, peer, ours, theirs);
+    for (side, turns) in [("candidate", ours), ("peer", theirs)] {
+        let wrong: u64 = turns.iter().map(|t| t.outcome.wrong).sum();
+        record.insert(format!("{side}_lost_percent"), json!(of(turns, |t| t.outcome.lost_percent())));
+        record.insert(format!("{side}_wrong"), json!(wrong));
+        record.insert(format!("{side}_p99_ms"), json!(of(turns, |t| t.outcome.latency_ms(0.99))));
+    }
+    println!("{}", serde_json::Value::Object(record));
 }
 
 /// Lets each server have its turn, round after round; gives the turns by server.
-fn rounds(servers: &[&Server], count: usize, load: impl Fn(SocketAddr) -> Load, messages: &Messages) -> Vec<Vec<Turn>> {
-    let mut turns: Vec<Vec<Turn>> = servers.iter().map(|_| Vec::new()).collect();
-    for round in 0..=count {
-        for (server, turns) in servers.iter().zip(&mut turns) {
-            let turn = turn(server, load(server.address), messages);
-            eprintln!(
-                "# round {round} {:8} {:9.0} per CPU second, {:5.1} % busy, {:.3} % lost, {} wrong, p99 {:.2} ms",
-                server.name,
-                turn.per_cpu_second,
-                turn.busy_percent,
-                turn.outcome.lost_percent(),
-                turn.outcome.wrong,
-                turn.outcome.latency_ms(0.99),
-            );
-            // The first round warms caches up.
-            if round > 0 {
-                turns.push(turn);
-            }
-        }
-    }
-    turns
+fn turns_of(
+    servers: &[&Server],
+    count: usize,
+    load: impl Fn(SocketAddr) -> Load,
+    messages: &Messages,
+) -> Vec<Vec<Turn<Outcome>>> {
+    rounds(servers, count, |round, server| {
+        let turn = turn(server, load(server.address), messages);
+        eprintln!(
+            "# round {round} {:8} {:9.0} per CPU second, {:5.1} % busy, {:.3} % lost, {} wrong, p99 {:.2} ms",
+            server.name,
+            turn.per_cpu_second(),
+            turn.busy_percent(),
+            turn.outcome.lost_percent(),
+            turn.outcome.wrong,
+            turn.outcome.latency_ms(0.99),
+        );
+        turn
+    })
 }
 
 pub fn main() {
     let arguments = arguments();
-    let binary = PathBuf::from(std::env::var_os("PERIGEE").expect("PERIGEE names the binary to measure"));
-    let pid = std::process::id().to_string();
-    let pinned = Command::new("taskset").args(["-acp", LOAD_CORE, &pid]).stdout(Stdio::null()).status();
-    assert!(pinned.is_ok_and(|status| status.success()), "taskset is missing, or there is no second core");
+    let binary = binary();
+    let pid = std::process::id();
+    pin_to_load_core().unwrap_or_else(|e| panic!("the load needs a core of its own: {e}"));
     let folder = std::env::temp_dir().join(format!("perigee-bench-dns-{pid}"));
     std::fs::create_dir_all(&folder).unwrap();
     let mmdb_file = folder.join("geo.mmdb");
     std::fs::write(&mmdb_file, mmdb::database(20_000)).unwrap();
-    let load_average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    eprintln!("# load average before: {}", load_average.trim());
+    eprintln!("# load average before: {}", load_average());
 
     let duration = Duration::from_secs_f64(arguments.seconds);
     let by_window = |clients| move |server| Load { server, clients, window: WINDOW.max(clients), rate: None, duration };
@@ -170,7 +134,7 @@ pub fn main() {
         for (networks, what) in [(NETWORKS, "each query its own client subnet"), (0, "no EDNS")] {
             let messages = Messages::of(Questions { names: usual, networks });
             for clients in &arguments.clients {
-                let turns = rounds(&all, arguments.rounds, by_window(*clients), &messages);
+                let turns = turns_of(&all, arguments.rounds, by_window(*clients), &messages);
                 for (server, theirs) in servers.iter().zip(&turns).skip(1) {
                     report(&format!("dns: {clients} clients, {what}"), &server.name, &turns[0], theirs);
                 }
@@ -193,13 +157,13 @@ pub fn main() {
             };
             (ready(server), names)
         };
-        let mut turns: Vec<Vec<Turn>> = sizes.iter().map(|_| Vec::new()).collect();
+        let mut turns: Vec<Vec<Turn<Outcome>>> = sizes.iter().map(|_| Vec::new()).collect();
         for round in 0..arguments.rounds {
             for (number, size) in sizes.iter().enumerate() {
                 let (server, names) = start((number, size));
                 let messages = Messages::of(Questions { names, networks: NETWORKS });
                 let turn = turn(&server, by_window(clients)(server.address), &messages);
-                eprintln!("# round {round} {size} {what}: {:.0} per CPU second", turn.per_cpu_second);
+                eprintln!("# round {round} {size} {what}: {:.0} per CPU second", turn.per_cpu_second());
                 turns[number].push(turn);
             }
         }
@@ -216,25 +180,25 @@ fn overload(server: &Server, arguments: &Arguments, duration: Duration) {
     let messages = Messages::of(Questions { names: 1_000, networks: NETWORKS });
     let clients = 8;
     let window = |server| Load { server, clients, window: 4_000, rate: None, duration };
-    let able = rounds(&[server], arguments.rounds, window, &messages).remove(0);
+    let able = turns_of(&[server], arguments.rounds, window, &messages).remove(0);
     // As if all of a core's time were spent.
-    let capacity = of(&able, |turn| turn.per_cpu_second);
+    let capacity = of(&able, Turn::per_cpu_second);
     let rate = move |server| Load { server, clients, window: 0, rate: Some(2.0 * capacity), duration };
-    let over = rounds(&[server], arguments.rounds, rate, &messages).remove(0);
+    let over = turns_of(&[server], arguments.rounds, rate, &messages).remove(0);
     let usual = |server| Load { server, clients, window: WINDOW, rate: None, duration };
-    let after = rounds(&[server], 1, usual, &messages).remove(0);
-    let answers_per_s = |turn: &Turn| turn.outcome.answers as f64 / turn.outcome.seconds;
+    let after = turns_of(&[server], 1, usual, &messages).remove(0);
+    let answers_per_s = |turn: &Turn<Outcome>| turn.outcome.answers as f64 / turn.outcome.seconds;
     let record = json!({
         "work": "dns: twice the capacity offered",
         "peer": "itself at its capacity",
-        "candidate_per_cpu_s": of(&over, |t| t.per_cpu_second),
+        "candidate_per_cpu_s": of(&over, Turn::per_cpu_second),
         "peer_per_cpu_s": capacity,
-        "ratio": of(&over, |t| t.per_cpu_second) / capacity,
+        "ratio": of(&over, Turn::per_cpu_second) / capacity,
         "rounds": over.len(),
         "offered_per_s": of(&over, |t| t.outcome.sent as f64 / t.outcome.seconds),
         "answers_per_s": of(&over, answers_per_s),
         "answered_p99_ms": of(&over, |t| t.outcome.latency_ms(0.99)),
-        "after_per_cpu_s": of(&after, |t| t.per_cpu_second),
+        "after_per_cpu_s": of(&after, Turn::per_cpu_second),
         "after_lost_percent": of(&after, |t| t.outcome.lost_percent()),
         "after_p99_ms": of(&after, |t| t.outcome.latency_ms(0.99)),
     });

@@ -4,45 +4,17 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where servers run and where the load comes from.
-pub const SERVER_CORE: &str = "0";
-pub const LOAD_CORE: &str = "1";
+use perigee_bench::{LOAD_CORE, Process, SERVER_CORE};
+
 const IP: Ipv4Addr = Ipv4Addr::new(127, 7, 1, 2);
 
-/// A process that ends with this value.
 pub struct Server {
     pub name: String,
     pub address: SocketAddr,
-    child: Child,
-    others: Vec<Child>,
-}
-
-impl Server {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Seconds of CPU time of all its threads so far, as the scheduler counts them.
-    pub fn cpu_seconds(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
-        let of = |path: PathBuf| {
-            let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
-        };
-        tasks.map(|task| of(task.path())).sum::<u64>() as f64 / 1e9
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for child in std::iter::once(&mut self.child).chain(&mut self.others) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+    pub process: Process,
+    _others: Vec<Process>,
 }
 
 /// What the servers are to answer.
@@ -52,12 +24,8 @@ pub struct Task<'a> {
     pub names: usize,
 }
 
-fn start(core: &str, log: &Path, command: &[&str]) -> Child {
-    let log = fs::File::create(log).unwrap();
-    let errors = log.try_clone().unwrap();
-    let mut started = Command::new("taskset");
-    started.args(["-c", core]).args(command).stdin(Stdio::null()).stdout(log).stderr(errors);
-    started.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+fn start(core: &str, log: &Path, command: &[&str]) -> Process {
+    Process::start(Some(core), log, command).unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
 }
 
 fn names(count: usize, line: impl Fn(usize) -> String) -> String {
@@ -98,8 +66,8 @@ pub fn knot(task: &Task<'_>) -> Server {
         .replace("  tcp-workers: 1\n", "  tcp-workers: 1\n  edns-client-subnet: on\n");
     fs::write(folder.join("knot.conf"), conf).unwrap();
     let path = folder.join("knot.conf");
-    let child = start(SERVER_CORE, &folder.join("log"), &["knotd", "-c", path.to_str().unwrap()]);
-    Server { name: "knot".into(), address: (IP, 5301).into(), child, others: Vec::new() }
+    let process = start(SERVER_CORE, &folder.join("log"), &["knotd", "-c", path.to_str().unwrap()]);
+    Server { name: "knot".into(), address: (IP, 5301).into(), process, _others: Vec::new() }
 }
 
 /// gdnsd: a map of continents, then weights; its health is static, as nothing is probed.
@@ -123,8 +91,8 @@ pub fn gdnsd(task: &Task<'_>) -> Server {
          tcp_threads => 1 }}\nplugins => {{ {weighted}, geoip => {{ {maps}, {resources} }} }}\n"
     );
     fs::write(folder.join("config"), config).unwrap();
-    let child = start(SERVER_CORE, &folder.join("log"), &["gdnsd", "-c", folder.to_str().unwrap(), "start"]);
-    Server { name: "gdnsd".into(), address: (IP, 5302).into(), child, others: Vec::new() }
+    let process = start(SERVER_CORE, &folder.join("log"), &["gdnsd", "-c", folder.to_str().unwrap(), "start"]);
+    Server { name: "gdnsd".into(), address: (IP, 5302).into(), process, _others: Vec::new() }
 }
 
 /// PowerDNS with its geoip backend: a country, its caches as they come.
@@ -148,8 +116,8 @@ pub fn pdns(task: &Task<'_>) -> Server {
     );
     fs::write(folder.join("pdns.conf"), conf).unwrap();
     let argument = format!("--config-dir={f}");
-    let child = start(SERVER_CORE, &folder.join("log"), &["pdns_server", &argument]);
-    Server { name: "pdns".into(), address: (IP, 5303).into(), child, others: Vec::new() }
+    let process = start(SERVER_CORE, &folder.join("log"), &["pdns_server", &argument]);
+    Server { name: "pdns".into(), address: (IP, 5303).into(), process, _others: Vec::new() }
 }
 
 /// Regions of the shipped table, by their codes.
@@ -240,16 +208,16 @@ fn started(binary: &Path, task: &Task<'_>, folder: &Path, instance: u16, zone: &
     let (dns, admin) = (format!("{IP}:{}", port + 1), format!("{IP}:{}", port + 1001));
     let up = [binary, "up", "--config", path, "--dns", &dns, "--admin", &admin];
     let others = vec![start(LOAD_CORE, &folder.join("up.log"), &up)];
-    let child = start(SERVER_CORE, &folder.join("log"), &[binary, "run", "dns", "--config", path]);
-    Server { name: "perigee".into(), address: (IP, port).into(), child, others }
+    let process = start(SERVER_CORE, &folder.join("log"), &[binary, "run", "dns", "--config", path]);
+    Server { name: "perigee".into(), address: (IP, port).into(), process, _others: others }
 }
 
 /// Waits until `server` answers `h0.geo.example` with a record. Panics with its log if it does not in time.
 pub fn await_answer(server: &mut Server, ready: impl Fn(SocketAddr) -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !ready(server.address) {
-        let ended = server.child.try_wait().ok().flatten();
-        assert!(ended.is_none() && Instant::now() < end, "{} does not answer: {ended:?}", server.name);
+        let (ended, words) = (server.process.ended(), server.process.last_words(20));
+        assert!(ended.is_none() && Instant::now() < end, "{} does not answer: {ended:?}\n{words}", server.name);
         std::thread::sleep(Duration::from_millis(100));
     }
 }
