@@ -377,6 +377,7 @@ fn accelerators_have_reverse_names_where_a_zone_covers_them() {
 #[test]
 fn a_custom_routing_accelerator_has_its_addresses_under_its_name_and_back() {
     let world = World::with(|snapshot| {
+        add_zone(snapshot, "75.127.in-addr.arpa", "9.9 60 PTR nine.test.\n");
         snapshot.custom_routing_accelerators.push(perigee_model::CustomRoutingAccelerator {
             name: perigee_model::AcceleratorName::new("game"),
             addresses: [[127, 75, 2, 7].into(), [127, 99, 84, 1].into()],
