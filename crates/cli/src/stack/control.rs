@@ -84,7 +84,7 @@ impl Stack {
                 return invalid("an edge forwards bytes and knows no requests: crash or blackhole it".to_owned());
             }
             self.set_pop(pop, false);
-            host.set_fault(fault);
+            self.apply(&[host], fault).await;
             return Ok(report(&what, &how, 1));
         }
         if let Some(zone) = self.network_zone(&what) {
@@ -109,7 +109,8 @@ impl Stack {
 
     async fn mend(&self, Restore { what }: Restore) -> Result<Value, ControlError> {
         if let Some((pop, host)) = self.pop(&what) {
-            host.set_fault(Fault::None);
+            // Clients come back to an edge that takes them.
+            self.apply(&[host], Fault::None).await;
             self.set_pop(pop, true);
             return Ok(report(&what, "restored", 1));
         }
