@@ -48,6 +48,9 @@ impl Worker {
             Box::new(common.crossings.enter(source, reached.candidate.address, pop))
         };
         let mut relay = Relay::new();
+        if reached.is_greeted {
+            relay.note_greeting();
+        }
         relay.note(Side::Client, flow.client_seen);
         relay.note(Side::Endpoint, reached.seen);
         way.new_flows.inc();

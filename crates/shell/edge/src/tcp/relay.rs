@@ -64,9 +64,14 @@ pub(super) enum Pumped {
 }
 
 impl Relay {
-    /// Two connections with nothing moved; both can be written.
+    /// Two connections with nothing moved; both can be written. The client's has `TCP_NODELAY` from its listener.
     pub(super) const fn new() -> Self {
-        Self { inbound: Half::new(), outbound: Half::new() }
+        Self { inbound: Half::new(false), outbound: Half::new(true) }
+    }
+
+    /// The endpoint was written to before: a greeting.
+    pub(super) const fn note_greeting(&mut self) {
+        self.inbound.has_written = true;
     }
 
     /// Notes what an event says of a side.

@@ -39,8 +39,6 @@ pub(super) fn connect(source: Option<IpAddr>, to: SocketAddr) -> Result<OwnedFd,
         setsockopt(&socket, nix_sockopt::IpBindAddressNoPort, &true).map_err(|e| Errno::from_raw_os_error(e as i32))?;
         net::bind(&socket, &SocketAddr::new(source, 0))?;
     }
-    // Small writes are answers somebody waits for.
-    sockopt::set_tcp_nodelay(&socket, true)?;
     match net::connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(error) => Err(error),
@@ -68,6 +66,12 @@ pub(super) fn write(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
 pub(super) fn move_bytes(from: impl AsFd, to: impl AsFd, len: usize) -> Result<usize, Errno> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     retried(|| splice(from.as_fd(), None, to.as_fd(), None, len, flags))
+}
+
+/// Has small writes leave before earlier ones are acknowledged (`TCP_NODELAY`).
+pub(super) fn send_at_once(socket: &OwnedFd) {
+    // A socket that refuses is slower, not wrong.
+    let _ = sockopt::set_tcp_nodelay(socket, true);
 }
 
 /// Passes an end on: nothing more will be written.

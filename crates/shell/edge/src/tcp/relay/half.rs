@@ -35,6 +35,10 @@ pub(super) struct Half {
     urgent: bool,
     /// The source is broken. What it sent before is in the kernel still.
     failed: bool,
+    /// The destination was written to.
+    pub(super) has_written: bool,
+    /// The destination sends small writes at once.
+    is_prompt: bool,
 }
 
 /// Bytes that were taken and not given.
@@ -71,7 +75,8 @@ impl Broken {
 }
 
 impl Half {
-    pub(super) const fn new() -> Self {
+    /// Nothing moved yet; `is_prompt` if the destination has `TCP_NODELAY` already.
+    pub(super) const fn new(is_prompt: bool) -> Self {
         Self {
             held: Held::Nothing,
             moved: 0,
@@ -83,7 +88,19 @@ impl Half {
             bulk: false,
             urgent: false,
             failed: false,
+            has_written: false,
+            is_prompt,
         }
+    }
+
+    /// Before each write: small writes are answers somebody waits for. The first leaves at once by itself, for nothing is
+    /// unacknowledged, so that a flow of one request costs no call for it.
+    fn hurry(&mut self, to: &OwnedFd) {
+        if self.has_written && !self.is_prompt {
+            socket::send_at_once(to);
+            self.is_prompt = true;
+        }
+        self.has_written = true;
     }
 
     pub(super) fn note_source(&mut self, flags: EventFlags) {
@@ -150,6 +167,7 @@ impl Half {
             if !self.writable {
                 return Ok(false);
             }
+            self.hurry(to);
             let written = match &mut self.held {
                 Held::Bytes(backlog) => {
                     socket::write(to.as_fd(), backlog.bytes()).inspect(|written| backlog.written(*written))
@@ -214,6 +232,7 @@ impl Half {
         self.bulk = read == room;
         let bytes = &buffer[..read];
         let written = if self.writable && read > 0 {
+            self.hurry(to);
             match socket::write(to.as_fd(), bytes) {
                 Ok(written) => written,
                 Err(Errno::AGAIN) => 0,

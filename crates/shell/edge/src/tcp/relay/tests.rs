@@ -322,3 +322,26 @@ fn urgent_data_costs_no_byte_that_follows_it() {
     let plain: String = seen.chars().filter(|c| *c != '!').collect();
     assert_eq!(plain, "beforeafter".repeat(3));
 }
+
+#[test]
+fn from_the_second_write_on_the_endpoint_gets_small_ones_at_once() {
+    let prompt = |bench: &Bench| rustix::net::sockopt::tcp_nodelay(&bench.near_endpoint).expect("an option");
+    let mut bench = Bench::new();
+    let mut heard = [0];
+    for (letter, is_prompt) in [(b"a", false), (b"b", true)] {
+        (&bench.client).write_all(letter).expect("sent");
+        while bench.relay.moved().0 < u64::from(letter[0] - b'a') + 1 {
+            assert_eq!(bench.turn(), Pumped::Rests);
+        }
+        (&bench.endpoint).read_exact(&mut heard).expect("heard");
+        assert_eq!((&heard, prompt(&bench)), (letter, is_prompt));
+    }
+    let mut greeted = Bench::new();
+    greeted.relay.note_greeting();
+    (&greeted.client).write_all(b"a").expect("sent");
+    (&greeted.endpoint).set_nonblocking(false).expect("an option");
+    while greeted.relay.moved().0 == 0 {
+        greeted.turn();
+    }
+    assert!(prompt(&greeted), "the greeting was the first");
+}
