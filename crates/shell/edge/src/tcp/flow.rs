@@ -36,6 +36,10 @@ pub(super) struct Flow {
 
 /// What has become of a flow.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all flows are joined; a box for those would be one more wait for memory"
+)]
 pub(super) enum Stage {
     /// It is on its way to an endpoint.
     Dialing(Box<Dial>),

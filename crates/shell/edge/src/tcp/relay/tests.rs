@@ -339,7 +339,6 @@ fn from_the_second_write_on_the_endpoint_gets_small_ones_at_once() {
     let mut greeted = Bench::new();
     greeted.relay.note_greeting();
     (&greeted.client).write_all(b"a").expect("sent");
-    (&greeted.endpoint).set_nonblocking(false).expect("an option");
     while greeted.relay.moved().0 == 0 {
         greeted.turn();
     }
