@@ -4,6 +4,7 @@ use std::sync::Arc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use perigee_admin::Admin;
 use perigee_config::Sources;
+use perigee_model::{Accelerator, AcceleratorListener, PortRange, TransportProtocol};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -189,12 +190,10 @@ fn people(stack: &Stack, admin: &Admin) {
     }
     let mut first = None;
     for accelerator in &snapshot.accelerators {
-        let port = accelerator.listeners.first().and_then(|l| l.port_ranges.first()).map_or(0, |r| r.from_port);
-        let at: Vec<SocketAddr> = accelerator.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        let listed: Vec<String> = at.iter().map(ToString::to_string).collect();
-        row(format!("accelerator {}", accelerator.name), listed.join(" and "));
-        if let Some(at) = at.first() {
-            first.get_or_insert_with(|| format!("http://{at}/"));
+        row(format!("accelerator {}", accelerator.name), place_of(accelerator));
+        let tcp = accelerator.listeners.iter().find(|l| l.protocol == TransportProtocol::Tcp);
+        if let (Some(range), Some(ip)) = (tcp.and_then(|l| l.port_ranges.first()), accelerator.addresses.first()) {
+            first.get_or_insert_with(|| format!("http://{}/", SocketAddr::new(*ip, range.from_port)));
         }
     }
     for accelerator in &snapshot.custom_routing_accelerators {
@@ -235,5 +234,54 @@ fn people(stack: &Stack, admin: &Admin) {
     output::line("  perigee explain --client 127.81.200.9      # why it goes where it goes");
     if let Some(attribution) = stack.attribution() {
         output::line(format!("\n{attribution} (https://db-ip.com). Ctrl-C drains and ends."));
+    }
+}
+
+/// Where an accelerator is: its addresses with the port if it has but one, over TCP, and else its protocols and ports.
+fn place_of(accelerator: &Accelerator) -> String {
+    let all = |at: Vec<String>| at.join(" and ");
+    let addresses = accelerator.addresses.iter();
+    if let [AcceleratorListener { protocol: TransportProtocol::Tcp, port_ranges, .. }] = &accelerator.listeners[..]
+        && let [PortRange { from_port, to_port }] = port_ranges[..]
+        && from_port == to_port
+    {
+        return all(addresses.map(|ip| SocketAddr::new(*ip, from_port).to_string()).collect());
+    }
+    let listener = |l: &AcceleratorListener| {
+        let range = |r: &PortRange| match (r.from_port, r.to_port) {
+            (from, to) if from == to => from.to_string(),
+            (from, to) => format!("{from}-{to}"),
+        };
+        format!("{} {}", l.protocol, l.port_ranges.iter().map(range).collect::<Vec<_>>().join(", "))
+    };
+    let listeners: Vec<String> = accelerator.listeners.iter().map(listener).collect();
+    format!("{}, {}", all(addresses.map(ToString::to_string).collect()), listeners.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use perigee_model::{AcceleratorName, ClientAffinity};
+
+    use super::*;
+
+    #[test]
+    fn an_accelerator_is_told_by_its_port_or_by_all_its_protocols_and_ports() {
+        let listener = |protocol, port_ranges| AcceleratorListener {
+            protocol,
+            port_ranges,
+            client_affinity: ClientAffinity::None,
+            endpoint_groups: Vec::new(),
+        };
+        let range = |from_port, to_port| PortRange { from_port, to_port };
+        let mut accelerator = Accelerator {
+            name: AcceleratorName::new("shop"),
+            addresses: vec![[127, 75, 2, 1].into(), [127, 99, 83, 1].into()],
+            enabled: true,
+            listeners: vec![listener(TransportProtocol::Tcp, vec![range(8080, 8080)])],
+            flow_logs: None,
+        };
+        assert_eq!(place_of(&accelerator), "127.75.2.1:8080 and 127.99.83.1:8080");
+        accelerator.listeners.push(listener(TransportProtocol::Udp, vec![range(7000, 7999), range(9, 9)]));
+        assert_eq!(place_of(&accelerator), "127.75.2.1 and 127.99.83.1, TCP 8080, UDP 7000-7999, 9");
     }
 }

@@ -137,7 +137,9 @@ fn destination(view: &EdgeView, request: &Explain) -> Result<SocketAddr, String>
     {
         return found;
     }
-    let accelerator = named.or_else(|| accelerators.first()).ok_or("the configuration has no accelerator")?;
+    let speaks_tcp = |a: &&Accelerator| a.listeners.iter().any(|l| l.protocol == TransportProtocol::Tcp);
+    let usual = || accelerators.iter().find(speaks_tcp).or_else(|| accelerators.first());
+    let accelerator = named.or_else(usual).ok_or("the configuration has no accelerator")?;
     let listeners = || accelerator.listeners.iter().filter(|l| l.protocol == TransportProtocol::Tcp);
     let first_port = listeners().next().and_then(|l| l.port_ranges.first()).map(|r| r.from_port);
     let first_port = first_port.ok_or_else(|| format!("accelerator {} has no TCP listener", accelerator.name))?;
