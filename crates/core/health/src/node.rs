@@ -11,7 +11,7 @@ pub(crate) const RELAPSE_WINDOW: Duration = Duration::from_secs(60);
 pub(crate) const HOLD_MAX: Duration = Duration::from_secs(30);
 /// Slow connects in a row, with none done in between, that make a node suspect (Perigee's choice: one may be a lost
 /// SYN, two are a pattern).
-pub(crate) const SLOW_STRIKES: u8 = 2;
+const SLOW_STRIKES: u8 = 2;
 /// A report whose verdict is still open is asked for again this soon (Perigee's choice: first checks take moments).
 const OPEN_POLL: Duration = Duration::from_millis(250);
 
@@ -41,6 +41,24 @@ pub enum Evidence {
     Slow,
     /// A connect was not done within the connect timeout.
     TimedOut,
+}
+
+impl Evidence {
+    /// Whether it is enough to suspect whom it is about; `slow` counts its slow connects in a row, of which it takes
+    /// more than one.
+    pub(crate) const fn condemns(self, slow: &mut u8) -> bool {
+        match self {
+            Self::Connected => {
+                *slow = 0;
+                false
+            }
+            Self::Slow => {
+                *slow = slow.saturating_add(1);
+                *slow >= SLOW_STRIKES
+            }
+            Self::Refused | Self::TimedOut => true,
+        }
+    }
 }
 
 /// How a node is watched.
@@ -228,15 +246,8 @@ impl NodeMonitor {
         if !self.policy.passive {
             return;
         }
-        match evidence {
-            Evidence::Connected => self.slow = 0,
-            Evidence::Slow => {
-                self.slow = self.slow.saturating_add(1);
-                if self.slow >= SLOW_STRIKES {
-                    self.suspect(now);
-                }
-            }
-            Evidence::Refused | Evidence::TimedOut => self.suspect(now),
+        if evidence.condemns(&mut self.slow) {
+            self.suspect(now);
         }
     }
 

@@ -6,7 +6,6 @@ use perigee_model::{Behaviour, Instant, Settings};
 
 use super::{EndpointKey, EndpointProbe};
 use crate::damper::Damper;
-use crate::node::SLOW_STRIKES;
 use crate::prober::{Prober, phase};
 use crate::{Evidence, HealthState, ProbeFailure, ProbedHealth};
 
@@ -110,15 +109,8 @@ impl Watched {
         if !self.passive || self.prober.check().state() != HealthState::Healthy {
             return;
         }
-        match evidence {
-            Evidence::Connected => self.slow = 0,
-            Evidence::Slow => {
-                self.slow = self.slow.saturating_add(1);
-                if self.slow >= SLOW_STRIKES {
-                    self.suspect(now);
-                }
-            }
-            Evidence::Refused | Evidence::TimedOut => self.suspect(now),
+        if evidence.condemns(&mut self.slow) {
+            self.suspect(now);
         }
     }
 
